@@ -1,0 +1,1 @@
+"""What turns label vectors into pictures: each generator behind one protocol."""

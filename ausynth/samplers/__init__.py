@@ -1,0 +1,1 @@
+"""Which labels, and which people, a generator is asked for."""
