@@ -1,0 +1,65 @@
+"""Pictures in image files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ausynth.errors import FrameError
+
+__all__ = ["IMAGE_SUFFIXES", "ImageFiles", "decode_image"]
+
+Pixels = NDArray[np.uint8]
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+"""File endings taken for pictures, compared in lower case."""
+
+# Without IGNORE_ORIENTATION a picture with an EXIF rotation would no longer match landmarks of its stored pixels.
+_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+class ImageFiles:
+    """Frames that lie in image files: paths relative to a root, so that the tree may move.
+
+    Args:
+        root: the folder.
+        paths: N paths under it.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        self.root = root
+        self.paths = tuple(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> Pixels:
+        """Return picture `index` as (H, W, 3) uint8 RGB; raise FrameError where it is missing or damaged."""
+        path = self.root / self.paths[index]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise FrameError.of(path, error.strerror or str(error)) from error
+        return decode_image(data, path)
+
+    def describe(self, index: int) -> str:
+        """Return the path under the root."""
+        return self.paths[index]
+
+
+def decode_image(data: bytes, path: object) -> Pixels:
+    """Return the picture in `data` as (H, W, 3) uint8 RGB; `path` names it in the FrameError for a damaged one."""
+    if not data:
+        raise FrameError.of(path, "the file is empty")
+    # libjpeg fills the rest of a truncated JPEG with grey and only warns: a face would lose its mouth in silence.
+    if data.startswith(_JPEG_START) and _JPEG_END not in data[-64:]:
+        raise FrameError.of(path, "the JPEG data end before the picture does")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+    if image is None:
+        raise FrameError.of(path, "damaged, or not a picture")
+    return np.asarray(image, dtype=np.uint8)
