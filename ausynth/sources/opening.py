@@ -1,0 +1,110 @@
+"""Opens the real sources of a stream, and tells each one whom to hold out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ausynth.errors import ConfigurationError
+from ausynth.sources import open_source
+from ausynth.sources.base import Source
+from ausynth.sources.folds import PARTS, subject_order
+
+__all__ = ["open_real"]
+
+Root = str | os.PathLike[str]
+
+
+def open_real(
+    real: str | Source | Sequence[str | Source] | None,
+    *,
+    root: Root | Mapping[str, Root] | None = None,
+    hold_out: Any = None,
+    keep: Any = None,
+    fold: Any = None,
+    threshold: float | None = None,
+    align: Any = "none",
+) -> tuple[Source, ...]:
+    """Return the opened sources of `real`, in order.
+
+    `hold_out`, `keep` and `fold` go to every named data set: a part ("P1") to each, a list of subjects to those that
+    have them, a mapping by data set to each its own. A source that is already open was told when it was opened.
+
+    Raises:
+        ConfigurationError: a subject that no named data set has, a root for several sets at once, options for a source
+            that is open already, or nothing to open.
+    """
+    wanted = [real] if isinstance(real, str | Source) else list(real or ())
+    if real is not None and not wanted:
+        raise ConfigurationError("real=[] names no source", expected="'disfa', 'bp4d', a Source, or None")
+    names = [entry for entry in wanted if isinstance(entry, str)]
+    given = {"hold_out": hold_out, "keep": keep, "fold": fold}
+    chosen = {option: _listed(option, value) for option, value in given.items() if value is not None}
+    if chosen and len(names) < len(wanted):
+        raise ConfigurationError(
+            f"{', '.join(chosen)} with a source that is open already",
+            expected="sources by name",
+            do="open it with open_source(name, hold_out=...) instead, and leave the stream's option out",
+        )
+    if chosen and not names:
+        raise ConfigurationError(f"{', '.join(chosen)} without real data", expected="real='disfa' or another source")
+    if root is not None and not isinstance(root, Mapping) and len(names) != 1:
+        raise ConfigurationError(
+            f"one root for {len(names)} named sources {names}", expected="root={'disfa': FOLDER, 'bp4d': FOLDER}"
+        )
+    roots = dict(root) if isinstance(root, Mapping) else dict.fromkeys(names, root)
+    _require_known(chosen, names)
+    opened: list[Source] = []
+    for entry in wanted:
+        if not isinstance(entry, str):
+            opened.append(entry)
+            continue
+        options = {
+            option: share
+            for option, value in chosen.items()
+            if (share := value if len(names) == 1 and not isinstance(value, Mapping) else _share(value, entry))
+            is not None
+        }
+        if threshold is not None:
+            options["threshold"] = threshold
+        opened.append(open_source(entry, roots.get(entry), align=align, **options))
+    empty = [source.name for source in opened if len(source) == 0]
+    if empty:
+        raise ConfigurationError(f"no pictures in {', '.join(empty)}", expected="at least one")
+    return tuple(opened)
+
+
+def _listed(option: str, value: Any) -> Any:
+    """Return a lone subject as a list of one: a list goes to those that have its subjects, a part to every set."""
+    parts = {part for dataset in PARTS.values() for part in dataset}
+    alone = isinstance(value, str) and value and option != "fold" and value.upper() not in parts
+    return [value] if alone else value
+
+
+def _own_words(name: str) -> set[str]:
+    return {word.upper() for word in (*subject_order(name), *PARTS[name])}
+
+
+def _require_known(chosen: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuse a subject or data set that none of the named sets has: a misspelt hold-out must not hold out nobody."""
+    for option, value in chosen.items():
+        if isinstance(value, Mapping):
+            known = set(names)
+            strange = [word for word in value if word not in known]
+        elif option != "fold" and not isinstance(value, str) and len(names) > 1 and set(names) <= set(PARTS):
+            known = set().union(*map(_own_words, names))
+            strange = [word for word in value if str(word).upper() not in known]
+        else:
+            continue
+        if strange:
+            raise ConfigurationError(f"{option} names {strange}", expected=f"some of {', '.join(sorted(known))}")
+
+
+def _share(value: Any, name: str) -> Any:
+    """Return what of `value` concerns data set `name`."""
+    if isinstance(value, Mapping):
+        return value.get(name)
+    if isinstance(value, str) or name not in PARTS or not len(value):
+        return value
+    return [word for word in value if str(word).upper() in _own_words(name)] or None

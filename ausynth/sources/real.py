@@ -1,0 +1,129 @@
+"""The real side of a stream: ordinal j -> a frame of one of several sources, and its labels in the stream's space."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ausynth.errors import ConfigurationError, FrameError
+from ausynth.labels import Labels
+from ausynth.schedule import Integers, Mixture, Permutation
+from ausynth.sources.base import Source
+
+__all__ = ["FAILURE_BUDGET", "OnError", "RealSource"]
+
+Pixels = NDArray[np.uint8]
+OnError = Literal["raise", "skip"]
+
+FAILURE_BUDGET = 100
+"""Unreadable pictures in a row after which `on_error="skip"` gives up: by then the disk is gone, not a file."""
+
+
+class RealSource:
+    """An endless sequence over the pictures of several sources: each is shown once before any is shown again.
+
+    Args:
+        sources: one or more, none of them empty.
+        weights: how often each is chosen, in any unit; default in proportion to their numbers of pictures.
+        aus: the label space of `labels`.
+        seed: of the order.
+        on_error: what happens at an unreadable picture: "raise", or "skip", which takes another of the same source
+            (the same one each time) and counts it in `skipped`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        aus: Sequence[int],
+        seed: int,
+        weights: Sequence[float] | None = None,
+        on_error: OnError = "raise",
+    ) -> None:
+        if weights is not None and len(weights) != len(sources):
+            raise ConfigurationError(f"{len(weights)} weights for {len(sources)} sources", expected="one for each")
+        self.sources, self.seed, self.on_error = tuple(sources), seed, on_error
+        self.weights = tuple(weights) if weights is not None else tuple(len(source) for source in sources)
+        self.mixture = Mixture(self.weights)
+        self.orders = [
+            Permutation(len(source), seed, f"order of {number} {source.name}") for number, source in enumerate(sources)
+        ]
+        self._labels = [source.labels.project(aus) for source in sources]
+        self.skipped: Counter[str] = Counter()
+        """Unreadable pictures by file, and how often each was met."""
+        self._failures_in_a_row = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash of sources, weights and seed."""
+        parts = (*(source.fingerprint for source in self.sources), self.weights, self.seed)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def pick(self, ordinals: Integers) -> tuple[Integers, Integers]:
+        """Return the source (B,) and the picture in it (B,) of each ordinal (B,); nothing is read."""
+        source_B, place_B = self.mixture.deal(ordinals)
+        picture_B = np.zeros_like(place_B)
+        for number, order in enumerate(self.orders):
+            mine = source_B == number
+            picture_B[mine] = order.endless(place_B[mine])
+        return source_B, picture_B
+
+    def read(self, ordinals: Integers, out: Pixels) -> tuple[Integers, Integers, Labels]:
+        """Decode into `out` (B, H, W, 3) and return source (B,), identity in the source (B,), and labels."""
+        source_B, picture_B = self.pick(ordinals)
+        for number, source in enumerate(self.sources):
+            rows = np.flatnonzero(source_B == number)
+            if rows.size:
+                pixels = np.empty((rows.size, *out.shape[1:]), np.uint8)
+                picture_B[rows] = self._read_from(number, source, picture_B[rows], pixels)
+                out[rows] = pixels
+        identity_B = np.zeros_like(picture_B)
+        parts: list[Labels] = []
+        order: list[NDArray[np.int64]] = []
+        for number, source in enumerate(self.sources):
+            rows = np.flatnonzero(source_B == number)
+            identity_B[rows] = source.identities[picture_B[rows]]
+            if rows.size:
+                parts.append(self._labels[number][picture_B[rows]])
+                order.append(rows)
+        return source_B, identity_B, Labels.concatenate(parts)[np.argsort(np.concatenate(order))]
+
+    def _read_from(self, number: int, source: Source, pictures: Integers, out: Pixels) -> Integers:
+        """Read `pictures` of one source; return which pictures were read in the end."""
+        try:
+            source.read(pictures, out)
+        except FrameError:
+            if self.on_error == "raise":
+                raise
+        else:
+            self._failures_in_a_row = 0
+            return pictures
+        return np.array([self._read_one(number, source, int(p), out[i : i + 1]) for i, p in enumerate(pictures)])
+
+    def _read_one(self, number: int, source: Source, picture: int, out: Pixels) -> int:
+        attempt = 0
+        while True:
+            try:
+                source.read([picture], out)
+            except FrameError as error:
+                self.skipped[error.path or str(error)] += 1
+                self._failures_in_a_row += 1
+                if self._failures_in_a_row >= FAILURE_BUDGET:
+                    raise FrameError(
+                        f"{self._failures_in_a_row} pictures of {source.name} in a row could not be read; "
+                        f"the last: {error.what}",
+                        expected="single damaged files, which on_error='skip' passes over",
+                        do="check that the disk is mounted and the data are whole",
+                    ) from error
+            else:
+                self._failures_in_a_row = 0
+                return picture
+            # The next attempt follows from the picture that failed, so a run and its repetition take the same one.
+            attempt += 1
+            retry = Permutation(len(source), self.seed, f"attempt {attempt} of {number} {source.name}")
+            picture = int(retry.at(picture)[0])

@@ -1,0 +1,351 @@
+"""MixedStream: real and synthetic faces at an exact ratio, without end, sample k a pure function of the plan and k."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ausynth import facs
+from ausynth.errors import ConfigurationError
+from ausynth.generators import load_generator
+from ausynth.generators.base import Generator
+from ausynth.labels import DEFAULT_THRESHOLD, Labels
+from ausynth.samplers.base import LabelSampler
+from ausynth.samplers.combinations import CombinationSampler
+from ausynth.schedule import Interleave, as_share
+from ausynth.sources.base import Source
+from ausynth.sources.crop import resize_into
+from ausynth.sources.opening import open_real
+from ausynth.sources.real import OnError, RealSource
+from ausynth.sources.synthetic import SyntheticSource
+from ausynth.transforms import Transform, transform_batch
+
+__all__ = ["Batch", "MixedStream"]
+
+Batch = dict[str, Any]
+
+CHUNK = 64
+"""Samples that single-sample mode makes at a time, and that one worker takes in a row."""
+
+_IDENTITY_SPAN = 1 << 32
+"""Identities of source s are numbered from s times this."""
+
+
+class MixedStream(IterableDataset[Any]):
+    """An endless stream of AU-labelled faces, of which exactly the share `ratio` is synthetic in every stretch.
+
+    >>> stream = ausynth.MixedStream(real="disfa", ratio=0.5, hold_out="P1", batch_size=64)  # doctest: +SKIP
+    >>> for batch in DataLoader(stream, batch_size=None):  # doctest: +SKIP
+    ...     loss = criterion(model(batch["image"]), batch["occurrence"], batch["mask"])
+
+    With `batch_size` the stream makes whole batches (the fast lane: give `DataLoader` `batch_size=None`); without, it
+    yields single samples for `DataLoader(stream, batch_size=64)`. Sample k depends on the arguments and k alone, so
+    any number of workers sees the same sequence and `batch(k)` can be asked for at any time.
+
+    A batch is a dict: `image` uint8 (B, 3, H, W) red-green-blue, or what `transform` returns; `occurrence` and
+    `intensity` float32 (B, A), 0/1 and 0-5, NaN where unknown; `mask` bool (B, A), True where the occurrence is known;
+    `confidence` float32 (B, A); `synthetic` bool (B,); `identity` int64 (B,), equal for the same person (see
+    `identity_name`); `source` int64 (B,), a row of `source_names`; `key` int64 (B,), the k of each sample; `step` int,
+    the number of the batch.
+
+    Args:
+        real: "disfa", "bp4d", a `Source`, several of these, or None for a purely synthetic stream (`ratio=1`).
+        ratio: share of synthetic samples, 0 to 1: any n consecutive samples hold n * ratio of them, within 1.
+        root: the real set's folder, or {"disfa": folder, "bp4d": folder}; default AUSYNTH_DISFA_ROOT and so on.
+        weights: how often each of several real sources is chosen; default in proportion to their sizes.
+        generator: a name for `load_generator`, or a `Generator`.
+        sampler: which label vectors to ask the generator for; default `CombinationSampler` over the stream's AUs.
+        hold_out: whom the stream never shows: a part ("P1"), a list of parts or subjects, or {"disfa": ...}.
+        keep: the only ones it shows, in the same spelling.
+        fold: a fold by another code base's name ("megraph:1"): holds out the part that it tests on.
+        aus: the label space: "benchmark" (the AUs that papers report on the real set), "union" or "intersection" of
+            what the real sources code, a name of `facs.LABEL_SPACES`, or a list.
+        threshold: the intensity from which an AU occurs; default 2, and BP4D's occurrence as coded.
+        image_size: height and width in pixels.
+        match_resolution: bring real frames to the generator's resolution before `image_size`, so that sharpness does
+            not tell a detector what is synthetic.
+        align: how faces are cut out of real frames: "none" (centre square), "landmarks", or a callable; see
+            `ausynth.sources.crop`.
+        batch_size: samples of a batch, or None for single samples.
+        seed: of everything.
+        transform: albumentations (on uint8 (H, W, 3)) or any callable on a uint8 (3, H, W) tensor; seeded by k.
+        on_error: at an unreadable frame "raise", or "skip": take another and count it in `skipped`.
+        as_tuple: yield `(image, occurrence)`, and `(image, occurrence, mask)` where anything is uncoded.
+        identities: how many synthetic people there are.
+        rank, world_size: this process's place among those that share the stream; default from torch.distributed, or
+            from RANK and WORLD_SIZE.
+
+    Raises:
+        ConfigurationError: an argument that cannot be right, before anything is read.
+        LayoutError, LabelFileError: the real set's tree is not as it should be.
+    """
+
+    def __init__(
+        self,
+        real: str | Source | Sequence[str | Source] | None = "disfa",
+        ratio: float = 0.5,
+        *,
+        root: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None = None,
+        weights: Sequence[float] | None = None,
+        generator: str | Generator = "rendered",
+        sampler: LabelSampler | None = None,
+        hold_out: Any = None,
+        keep: Any = None,
+        fold: Any = None,
+        aus: str | Iterable[int] = "benchmark",
+        threshold: float | None = None,
+        image_size: int = 112,
+        match_resolution: bool = True,
+        align: Any = "none",
+        batch_size: int | None = None,
+        seed: int = 0,
+        transform: Transform | None = None,
+        on_error: OnError = "raise",
+        as_tuple: bool = False,
+        identities: int = 10_000,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> None:
+        share = as_share(ratio)
+        _require_whole("image_size", image_size, 16)
+        _require_whole("seed", seed, 0)
+        if batch_size is not None:
+            _require_whole("batch_size", batch_size, 1)
+        if on_error not in get_args(OnError):
+            raise ConfigurationError(f"on_error={on_error!r}", expected="'raise' or 'skip'")
+        if real is None and share < 1:
+            raise ConfigurationError(f"real=None with ratio={ratio}", expected="a real source, or ratio=1")
+        self.rank, self.world_size = _place(rank, world_size)
+        self.hand = Interleave(share)
+        self.threshold, self.image_size, self.match_resolution = threshold, image_size, match_resolution
+        self.batch_size, self.seed, self.transform, self.as_tuple = batch_size, seed, transform, as_tuple
+
+        self.generator = _open_generator(generator, image_size) if share > 0 else None
+        self.real = open_real(
+            real, root=root, hold_out=hold_out, keep=keep, fold=fold, threshold=threshold, align=align
+        )
+        self.source_names = _distinct([*(source.name for source in self.real), "synthetic"])
+        self.aus = _resolve_aus(aus, self.real, self.generator)
+        self._real = (
+            RealSource(self.real, aus=self.aus, seed=seed, weights=weights, on_error=on_error) if self.real else None
+        )
+        self._synthetic: SyntheticSource | None = None
+        if self.generator is not None:
+            sampler = sampler or CombinationSampler(self.generator.aus, focus=self.aus)
+            self._synthetic = SyntheticSource(self.generator, sampler, seed=seed, identities=identities)
+        self._with_mask = self._anything_unknown()
+        self._start = 0
+        self._delivered = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield batches (or samples) from where `load_state_dict` put the stream, else from the start."""
+        worker = get_worker_info()
+        lane, lanes = (worker.id, worker.num_workers) if worker else (0, 1)
+        number = 0
+        while True:
+            step = (number * lanes + lane) * self.world_size + self.rank
+            first = self._start + step * self._size
+            batch = self._make(np.arange(first, first + self._size), first // self._size)
+            number += 1
+            if self.batch_size is not None:
+                self._delivered = first + self._size
+                yield self._present(batch)
+            else:
+                for row in range(self._size):
+                    self._delivered = first + row + 1
+                    yield self._present({k: v if k == "step" else v[row] for k, v in batch.items()})
+
+    def batch(self, k: int) -> Any:
+        """Return batch `k`: the same whoever asks, and when; in single-sample mode, the k-th chunk of 64 samples."""
+        _require_whole("batch number", k, 0)
+        return self._present(self._make(np.arange(k * self._size, (k + 1) * self._size), k))
+
+    @property
+    def plan(self) -> str:
+        """Return the hash of all that decides what sample k is, before `transform`."""
+        parts = {
+            "ratio": str(self.hand.share),
+            "real": self._real.fingerprint if self._real else None,
+            "synthetic": self._synthetic.fingerprint if self._synthetic else None,
+            "aus": self.aus,
+            "threshold": self.threshold,
+            "image_size": self.image_size,
+            "match_resolution": self.match_resolution,
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Return the unreadable files that this process passed over, and how often it met each."""
+        return dict(self._real.skipped) if self._real else {}
+
+    def identity_name(self, identity: int) -> str:
+        """Return who an `identity` of a batch is: "disfa:SN001", "synthetic:42"."""
+        source, local = divmod(int(identity), _IDENTITY_SPAN)
+        if source >= len(self.source_names):
+            raise ConfigurationError(
+                f"identity {identity}", expected=f"one of this stream's sources {self.source_names}"
+            )
+        return f"{self.source_names[source]}:{self.real[source].subjects[local] if source < len(self.real) else local}"
+
+    def state_dict(self, after: Batch | None = None) -> dict[str, Any]:
+        """Return where to resume: the number of samples that all ranks together have consumed, and the plan.
+
+        Args:
+            after: the last batch that was trained on. Needed with `DataLoader` workers, whose progress the stream in
+                this process cannot see; without it, what this object has yielded counts.
+        """
+        if after is None:
+            done = self._delivered
+        elif "key" not in after:
+            raise ConfigurationError("state_dict(after=...) got no batch", expected="a batch of this stream, as a dict")
+        else:
+            done = int(torch.as_tensor(after["key"]).max()) + 1
+        # All ranks stand at the same step, so the round that this batch belongs to is done by all of them.
+        round_size = self._size * self.world_size if self.world_size > 1 else 1
+        rounds = -(-(done - self._start) // round_size) if done else 0
+        return {"samples": self._start + rounds * round_size, "plan": self.plan}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken: no sample of the sequence is lost, none comes twice.
+
+        Raises:
+            ConfigurationError: the state is of a stream with other arguments or data.
+        """
+        if state.get("plan") != self.plan:
+            raise ConfigurationError(
+                f"a state of plan {state.get('plan')}",
+                expected=f"this stream's plan {self.plan}",
+                do="make the stream with the same arguments and the same data as when the state was saved",
+            )
+        self._start = self._delivered = int(state["samples"])
+
+    @property
+    def _size(self) -> int:
+        return self.batch_size or CHUNK
+
+    def _make(self, keys: NDArray[np.int64], step: int) -> Batch:
+        """Return the samples `keys` as a batch."""
+        synthetic_B = self.hand.first(keys)
+        ordinal_B = self.hand.ordinal(keys)
+        made_B, found_B = np.flatnonzero(synthetic_B), np.flatnonzero(~synthetic_B)
+        images_BHWC = np.empty((len(keys), self.image_size, self.image_size, 3), np.uint8)
+        source_B = np.full(len(keys), len(self.real), np.int64)
+        identity_B = np.zeros(len(keys), np.int64)
+        labels: list[Labels] = []
+        if found_B.size:
+            assert self._real is not None  # a ratio below 1 has a real side
+            pixels = self._buffer(found_B.size)
+            source_B[found_B], identity_B[found_B], real_labels = self._real.read(ordinal_B[found_B], pixels)
+            _place_resized(pixels, found_B, images_BHWC)
+            labels.append(real_labels)
+        if made_B.size:
+            assert self._synthetic is not None  # a ratio above 0 has a synthetic side
+            pixels, made_labels, identity_B[made_B] = self._synthetic.generate(ordinal_B[made_B])
+            _place_resized(pixels, made_B, images_BHWC)
+            labels.append(made_labels.at_threshold(self.threshold or DEFAULT_THRESHOLD).project(self.aus))
+        all_labels = Labels.concatenate(labels)[np.argsort(np.concatenate([found_B, made_B]))]
+        return {
+            "image": self._finish(images_BHWC, keys),
+            "occurrence": torch.from_numpy(all_labels.occurrence),
+            "intensity": torch.from_numpy(all_labels.intensity),
+            "mask": torch.from_numpy(all_labels.mask),
+            "confidence": torch.from_numpy(all_labels.confidence),
+            "synthetic": torch.from_numpy(synthetic_B),
+            "identity": torch.from_numpy(source_B * _IDENTITY_SPAN + identity_B),
+            "source": torch.from_numpy(source_B),
+            "key": torch.from_numpy(keys),
+            "step": step,
+        }
+
+    def _buffer(self, count: int) -> NDArray[np.uint8]:
+        matched = self.match_resolution and self.generator is not None
+        size = self.generator.image_size if matched and self.generator else self.image_size
+        return np.empty((count, size, size, 3), np.uint8)
+
+    def _finish(self, images_BHWC: NDArray[np.uint8], keys: NDArray[np.int64]) -> Any:
+        if self.transform is not None:
+            return transform_batch(self.transform, images_BHWC, keys, self.seed)
+        return torch.from_numpy(images_BHWC).permute(0, 3, 1, 2).contiguous()
+
+    def _present(self, batch: Batch) -> Any:
+        if not self.as_tuple:
+            return batch
+        names = ("image", "occurrence", "mask") if self._with_mask else ("image", "occurrence")
+        return tuple(batch[name] for name in names)
+
+    def _anything_unknown(self) -> bool:
+        real_unknown = any(not source.labels.project(self.aus).mask.all() for source in self.real)
+        return real_unknown or (self.generator is not None and not set(self.aus) <= set(self.generator.aus))
+
+
+def _place_resized(pixels: NDArray[np.uint8], rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+    if pixels.shape[1:] == out.shape[1:]:
+        out[rows] = pixels
+        return
+    for image, row in zip(pixels, rows, strict=True):
+        resize_into(image, out[row])
+
+
+def _open_generator(generator: str | Generator, image_size: int) -> Generator:
+    if isinstance(generator, str):
+        # The renderer draws at any size; a network's size is its own.
+        return load_generator(generator, **({"image_size": image_size} if generator == "rendered" else {}))
+    if not isinstance(generator, Generator):
+        raise ConfigurationError(f"generator {generator!r}", expected="a name for load_generator, or a Generator")
+    return generator
+
+
+def _resolve_aus(aus: str | Iterable[int], real: Sequence[Source], generator: Generator | None) -> tuple[int, ...]:
+    word = aus.lower() if isinstance(aus, str) else None
+    if word in {"benchmark", "union", "intersection"} and not real:
+        return generator.aus if generator else facs.UNION_17
+    if word == "benchmark":
+        return real[0].benchmark if len(real) == 1 else facs.union(*(source.benchmark for source in real))
+    if word == "union":
+        return facs.union(*(source.labels.aus for source in real))
+    if word == "intersection":
+        return facs.intersection(*(source.labels.aus for source in real))
+    space = facs.label_space(aus)
+    coded = {au for source in real for au in source.labels.aus} | set(generator.aus if generator else ())
+    if not coded & set(space):
+        raise ConfigurationError(
+            f"nothing in this stream has labels for {space}", expected=f"at least one of {sorted(coded)}"
+        )
+    return space
+
+
+def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    if (rank is None) != (world_size is None):
+        raise ConfigurationError(f"rank={rank}, world_size={world_size}", expected="both or neither")
+    if rank is None or world_size is None:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        else:
+            rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if not 0 <= rank < world_size:
+        raise ConfigurationError(f"rank {rank} of {world_size}", expected="0 <= rank < world_size")
+    return rank, world_size
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return tuple(result)
+
+
+def _require_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ConfigurationError(f"{name} {value!r}", expected=f"a whole number, {least} or more")

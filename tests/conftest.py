@@ -1,0 +1,34 @@
+"""What all tests share: no network, no touching of the user's cache, reproducible Hypothesis."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A shared machine may stall any example; what is tested is behaviour, never time.
+settings.register_profile("ausynth", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("ausynth")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point the cache, and every variable that names a data set, away from the user's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("AUSYNTH_CACHE", str(folder))
+    for variable in ("AUSYNTH_DISFA_ROOT", "AUSYNTH_BP4D_ROOT", "RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(variable, raising=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Return the folder of real photographs that lies outside the repository, or skip."""
+    folder = os.environ.get("AUSYNTH_TEST_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("AUSYNTH_TEST_DATA names no folder of real photographs")
+    return Path(folder)
