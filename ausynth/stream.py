@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,6 +39,11 @@ CHUNK = 64
 _IDENTITY_SPAN = 1 << 32
 """Identities of source s are numbered from s times this."""
 
+_ITERATION_SPAN = 1 << 40
+"""Samples between the starts of two iterations of a stream without `steps_per_epoch`: more than anyone consumes."""
+
+_MAX_WORKERS = 128
+
 
 class MixedStream(IterableDataset[Any]):
     """An endless stream of AU-labelled faces, of which exactly the share `ratio` is synthetic in every stretch.
@@ -48,7 +54,9 @@ class MixedStream(IterableDataset[Any]):
 
     With `batch_size` the stream makes whole batches (the fast lane: give `DataLoader` `batch_size=None`); without, it
     yields single samples for `DataLoader(stream, batch_size=64)`. Sample k depends on the arguments and k alone, so
-    any number of workers sees the same sequence and `batch(k)` can be asked for at any time.
+    any number of workers sees the same sequence and `batch(k)` can be asked for at any time. Iterating again never
+    replays: with `steps_per_epoch` the next epoch goes on where the last one ended, without it elsewhere in the
+    sequence.
 
     A batch is a dict: `image` uint8 (B, 3, H, W) red-green-blue, or what `transform` returns; `occurrence` and
     `intensity` float32 (B, A), 0/1 and 0-5, NaN where unknown; `mask` bool (B, A), True where the occurrence is known;
@@ -75,6 +83,7 @@ class MixedStream(IterableDataset[Any]):
         align: how faces are cut out of real frames: "none" (centre square), "landmarks", or a callable; see
             `ausynth.sources.crop`.
         batch_size: samples of a batch, or None for single samples.
+        steps_per_epoch: batches that one iteration yields on each rank; default no end. Needs `batch_size`.
         seed: of everything.
         transform: albumentations (on uint8 (H, W, 3)) or any callable on a uint8 (3, H, W) tensor; seeded by k.
         on_error: at an unreadable frame "raise", or "skip": take another and count it in `skipped`.
@@ -106,6 +115,7 @@ class MixedStream(IterableDataset[Any]):
         match_resolution: bool = True,
         align: Any = "none",
         batch_size: int | None = None,
+        steps_per_epoch: int | None = None,
         seed: int = 0,
         transform: Transform | None = None,
         on_error: OnError = "raise",
@@ -119,6 +129,12 @@ class MixedStream(IterableDataset[Any]):
         _require_whole("seed", seed, 0)
         if batch_size is not None:
             _require_whole("batch_size", batch_size, 1)
+        if steps_per_epoch is not None:
+            _require_whole("steps_per_epoch", steps_per_epoch, 1)
+            if batch_size is None:
+                raise ConfigurationError(
+                    "steps_per_epoch without batch_size", expected="both", do="DataLoader(stream, batch_size=None)"
+                )
         if on_error not in get_args(OnError):
             raise ConfigurationError(f"on_error={on_error!r}", expected="'raise' or 'skip'")
         if real is None and share < 1:
@@ -126,7 +142,8 @@ class MixedStream(IterableDataset[Any]):
         self.rank, self.world_size = _place(rank, world_size)
         self.hand = Interleave(share)
         self.threshold, self.image_size, self.match_resolution = threshold, image_size, match_resolution
-        self.batch_size, self.seed, self.transform, self.as_tuple = batch_size, seed, transform, as_tuple
+        self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
+        self.seed, self.transform, self.as_tuple = seed, transform, as_tuple
 
         self.generator = _open_generator(generator, image_size) if share > 0 else None
         self.real = open_real(
@@ -144,17 +161,33 @@ class MixedStream(IterableDataset[Any]):
         self._with_mask = self._anything_unknown()
         self._start = 0
         self._delivered = 0
+        # How often each worker (column) of a loader with so many workers (row) has begun to iterate. In shared memory,
+        # so that persistent workers hear of set_epoch and new ones know what went before; row 0 is this process.
+        self._begun = torch.zeros((_MAX_WORKERS + 1, _MAX_WORKERS), dtype=torch.int64)
+        self._begun.share_memory_()  # type: ignore[no-untyped-call]
 
     def __iter__(self) -> Iterator[Any]:
         """Yield batches (or samples) from where `load_state_dict` put the stream, else from the start."""
         worker = get_worker_info()
-        lane, lanes = (worker.id, worker.num_workers) if worker else (0, 1)
-        number = 0
-        while True:
-            step = (number * lanes + lane) * self.world_size + self.rank
-            first = self._start + step * self._size
+        row, lane, lanes = (worker.num_workers, worker.id, worker.num_workers) if worker else (0, 0, 1)
+        if row > _MAX_WORKERS:
+            raise ConfigurationError(f"{row} workers", expected=f"at most {_MAX_WORKERS}")
+        epoch = int(self._begun[row, lane])
+        self._begun[row, lane] += 1
+        if self.steps_per_epoch is None:
+            base = self._start + epoch * _ITERATION_SPAN
+            numbers: Iterable[int] = itertools.count(lane, lanes)
+        else:
+            span = self.steps_per_epoch * self.world_size * self._size
+            resumed = self._start % span if epoch == self._start // span else 0
+            base = epoch * span + resumed
+            numbers = range(lane, (span - resumed) // (self.world_size * self._size), lanes)
+        return self._from(base, numbers)
+
+    def _from(self, base: int, numbers: Iterable[int]) -> Iterator[Any]:
+        for number in numbers:
+            first = base + (number * self.world_size + self.rank) * self._size
             batch = self._make(np.arange(first, first + self._size), first // self._size)
-            number += 1
             if self.batch_size is not None:
                 self._delivered = first + self._size
                 yield self._present(batch)
@@ -162,6 +195,19 @@ class MixedStream(IterableDataset[Any]):
                 for row in range(self._size):
                     self._delivered = first + row + 1
                     yield self._present({k: v if k == "step" else v[row] for k, v in batch.items()})
+
+    def __len__(self) -> int:
+        """Return `steps_per_epoch`; a stream without it has no length (TypeError)."""
+        if self.steps_per_epoch is None:
+            raise TypeError("an endless stream has no length; give it steps_per_epoch=")
+        return self.steps_per_epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration epoch `epoch`. Epochs count by themselves: this is for going to another one."""
+        _require_whole("epoch", epoch, 0)
+        if self.steps_per_epoch is None:
+            raise ConfigurationError("set_epoch on an endless stream", expected="a stream with steps_per_epoch")
+        self._begun.fill_(epoch)
 
     def batch(self, k: int) -> Any:
         """Return batch `k`: the same whoever asks, and when; in single-sample mode, the k-th chunk of 64 samples."""
@@ -228,6 +274,8 @@ class MixedStream(IterableDataset[Any]):
                 do="make the stream with the same arguments and the same data as when the state was saved",
             )
         self._start = self._delivered = int(state["samples"])
+        epoch_size = (self.steps_per_epoch or 0) * self.world_size * self._size
+        self._begun.fill_(self._start // epoch_size if epoch_size else 0)
 
     @property
     def _size(self) -> int:

@@ -148,6 +148,48 @@ def test_ranks_come_from_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_epochs_go_on_and_never_replay(workers, persistent):
+    if persistent and not workers:
+        pytest.skip("no workers that could persist")
+    stream = make(steps_per_epoch=5)
+    loader = DataLoader(stream, batch_size=None, num_workers=workers, persistent_workers=persistent)
+    assert len(loader) == 5
+    assert [[batch["step"] for batch in loader] for _ in range(3)] == [
+        [0, 1, 2, 3, 4],
+        [5, 6, 7, 8, 9],
+        [10, 11, 12, 13, 14],
+    ]
+    stream.set_epoch(1)
+    assert [batch["step"] for batch in loader] == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_iterating_an_endless_stream_again_shows_other_samples(workers):
+    loader = DataLoader(make(), batch_size=None, num_workers=workers)
+    once, twice = ([b["key"] for b in islice(iter(loader), 4)] for _ in range(2))
+    assert not set(torch.cat(once).tolist()) & set(torch.cat(twice).tolist())
+
+
+def test_resume_finishes_the_epoch_that_was_begun():
+    stream = make(steps_per_epoch=5)
+    list(stream)
+    half = list(islice(stream, 2))
+    again = make(steps_per_epoch=5)
+    again.load_state_dict(stream.state_dict(after=half[-1]))
+    assert [[batch["step"] for batch in again] for _ in range(2)] == [[7, 8, 9], [10, 11, 12, 13, 14]]
+    again.set_epoch(0)
+    assert [batch["step"] for batch in again] == [0, 1, 2, 3, 4]
+
+
+def test_an_endless_stream_has_no_length_and_no_epochs():
+    with pytest.raises(TypeError, match="steps_per_epoch"):
+        len(make())
+    with pytest.raises(ConfigurationError, match="set_epoch on an endless stream"):
+        make().set_epoch(1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 def test_resume_by_one_integer(workers):
     whole = list(islice(iter(DataLoader(make(), batch_size=None)), 10))
     first = make()
@@ -301,7 +343,7 @@ def test_a_purely_real_stream_loads_no_generator():
 
 def test_tuples_in_the_habit_of_the_field():
     assert [t.shape[0] for t in make(as_tuple=True).batch(0)] == [8, 8]
-    image, occurrence, mask = make(as_tuple=True, aus=[1, 9]).batch(0)
+    _, occurrence, mask = make(as_tuple=True, aus=[1, 9]).batch(0)
     assert occurrence.shape == mask.shape == (8, 2)
     assert not mask.all()
     sample = next(iter(make(as_tuple=True, batch_size=None)))
@@ -400,6 +442,8 @@ def test_torchvision_transforms_are_seeded_by_the_sample_and_leave_the_loop_alon
         ({"ratio": 1.5}, r"ratio 1.5.*from 0 .*to 1"),
         ({"ratio": float("nan")}, "ratio nan"),
         ({"batch_size": 0}, "batch_size 0.*1 or more"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch 0"),
+        ({"steps_per_epoch": 3, "batch_size": None}, "steps_per_epoch without batch_size"),
         ({"image_size": 4}, "image_size 4"),
         ({"seed": -1}, "seed -1"),
         ({"on_error": "ignore"}, "on_error='ignore'.*'raise' or 'skip'"),
