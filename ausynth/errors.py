@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["AusynthError", "ConfigurationError", "FrameError", "LabelFileError", "LayoutError"]
+import operator
+
+__all__ = ["AusynthError", "ConfigurationError", "FrameError", "LabelFileError", "LayoutError", "require_whole"]
 
 
 class AusynthError(Exception):
@@ -64,6 +66,16 @@ class FrameError(AusynthError):
         )
         error.path = str(path)
         return error
+
+
+def require_whole(name: str, value: object, least: int) -> None:
+    """Raise ConfigurationError unless the argument `name` is a whole number, `least` or more."""
+    try:
+        whole = not isinstance(value, bool) and operator.index(value) >= least  # type: ignore[arg-type]
+    except TypeError:
+        whole = False
+    if not whole:
+        raise ConfigurationError(f"{name} {value!r}", expected=f"a whole number, {least} or more")
 
 
 def _rebuild(cls: type[AusynthError], state: dict[str, object], args: tuple[object, ...]) -> AusynthError:

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ausynth import facs
-from ausynth.errors import ConfigurationError
+from ausynth.assembly import IDENTITY_SPAN, Assembler, Batch
+from ausynth.errors import ConfigurationError, require_whole
 from ausynth.generators import load_generator
 from ausynth.generators.base import Generator
-from ausynth.labels import DEFAULT_THRESHOLD, Labels
+from ausynth.ranks import place_among_ranks
 from ausynth.samplers.base import LabelSampler
 from ausynth.samplers.combinations import CombinationSampler
 from ausynth.schedule import Interleave, as_share
 from ausynth.sources.base import Source
-from ausynth.sources.crop import resize_into
-from ausynth.sources.opening import open_real
+from ausynth.sources.opening import open_real, resolve_aus
 from ausynth.sources.real import OnError, RealSource
 from ausynth.sources.synthetic import SyntheticSource
-from ausynth.transforms import Transform, transform_batch
+from ausynth.transforms import Transform
 
 __all__ = ["Batch", "MixedStream"]
 
-Batch = dict[str, Any]
-
 CHUNK = 64
 """Samples that single-sample mode makes at a time, and that one worker takes in a row."""
-
-_IDENTITY_SPAN = 1 << 32
-"""Identities of source s are numbered from s times this."""
 
 _ITERATION_SPAN = 1 << 40
 """Samples between the starts of two iterations of a stream without `steps_per_epoch`: more than anyone consumes."""
@@ -125,12 +117,12 @@ class MixedStream(IterableDataset[Any]):
         world_size: int | None = None,
     ) -> None:
         share = as_share(ratio)
-        _require_whole("image_size", image_size, 16)
-        _require_whole("seed", seed, 0)
+        require_whole("image_size", image_size, 16)
+        require_whole("seed", seed, 0)
         if batch_size is not None:
-            _require_whole("batch_size", batch_size, 1)
+            require_whole("batch_size", batch_size, 1)
         if steps_per_epoch is not None:
-            _require_whole("steps_per_epoch", steps_per_epoch, 1)
+            require_whole("steps_per_epoch", steps_per_epoch, 1)
             if batch_size is None:
                 raise ConfigurationError(
                     "steps_per_epoch without batch_size", expected="both", do="DataLoader(stream, batch_size=None)"
@@ -139,25 +131,32 @@ class MixedStream(IterableDataset[Any]):
             raise ConfigurationError(f"on_error={on_error!r}", expected="'raise' or 'skip'")
         if real is None and share < 1:
             raise ConfigurationError(f"real=None with ratio={ratio}", expected="a real source, or ratio=1")
-        self.rank, self.world_size = _place(rank, world_size)
-        self.hand = Interleave(share)
-        self.threshold, self.image_size, self.match_resolution = threshold, image_size, match_resolution
-        self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
-        self.seed, self.transform, self.as_tuple = seed, transform, as_tuple
+        self.rank, self.world_size = place_among_ranks(rank, world_size)
+        self.batch_size, self.steps_per_epoch, self.as_tuple = batch_size, steps_per_epoch, as_tuple
 
         self.generator = _open_generator(generator, image_size) if share > 0 else None
         self.real = open_real(
             real, root=root, hold_out=hold_out, keep=keep, fold=fold, threshold=threshold, align=align
         )
         self.source_names = _distinct([*(source.name for source in self.real), "synthetic"])
-        self.aus = _resolve_aus(aus, self.real, self.generator)
-        self._real = (
-            RealSource(self.real, aus=self.aus, seed=seed, weights=weights, on_error=on_error) if self.real else None
-        )
-        self._synthetic: SyntheticSource | None = None
+        self.aus = resolve_aus(aus, self.real, self.generator.aus if self.generator else ())
+        real_side, synthetic_side = None, None
+        if self.real:
+            real_side = RealSource(self.real, aus=self.aus, seed=seed, weights=weights, on_error=on_error)
         if self.generator is not None:
             sampler = sampler or CombinationSampler(self.generator.aus, focus=self.aus)
-            self._synthetic = SyntheticSource(self.generator, sampler, seed=seed, identities=identities)
+            synthetic_side = SyntheticSource(self.generator, sampler, seed=seed, identities=identities)
+        self._assembler = Assembler(
+            hand=Interleave(share),
+            real=real_side,
+            synthetic=synthetic_side,
+            aus=self.aus,
+            threshold=threshold,
+            image_size=image_size,
+            match_resolution=match_resolution,
+            seed=seed,
+            transform=transform,
+        )
         self._with_mask = self._anything_unknown()
         self._start = 0
         self._delivered = 0
@@ -175,19 +174,19 @@ class MixedStream(IterableDataset[Any]):
         epoch = int(self._begun[row, lane])
         self._begun[row, lane] += 1
         if self.steps_per_epoch is None:
-            base = self._start + epoch * _ITERATION_SPAN
+            base = self._start + epoch * (_ITERATION_SPAN // self._round * self._round)
             numbers: Iterable[int] = itertools.count(lane, lanes)
         else:
-            span = self.steps_per_epoch * self.world_size * self._size
+            span = self.steps_per_epoch * self._round
             resumed = self._start % span if epoch == self._start // span else 0
             base = epoch * span + resumed
-            numbers = range(lane, (span - resumed) // (self.world_size * self._size), lanes)
+            numbers = range(lane, (span - resumed) // self._round, lanes)
         return self._from(base, numbers)
 
     def _from(self, base: int, numbers: Iterable[int]) -> Iterator[Any]:
         for number in numbers:
             first = base + (number * self.world_size + self.rank) * self._size
-            batch = self._make(np.arange(first, first + self._size), first // self._size)
+            batch = self._assembler.make(np.arange(first, first + self._size), first // self._size)
             if self.batch_size is not None:
                 self._delivered = first + self._size
                 yield self._present(batch)
@@ -204,39 +203,29 @@ class MixedStream(IterableDataset[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next iteration epoch `epoch`. Epochs count by themselves: this is for going to another one."""
-        _require_whole("epoch", epoch, 0)
+        require_whole("epoch", epoch, 0)
         if self.steps_per_epoch is None:
             raise ConfigurationError("set_epoch on an endless stream", expected="a stream with steps_per_epoch")
         self._begun.fill_(epoch)
 
     def batch(self, k: int) -> Any:
         """Return batch `k`: the same whoever asks, and when; in single-sample mode, the k-th chunk of 64 samples."""
-        _require_whole("batch number", k, 0)
-        return self._present(self._make(np.arange(k * self._size, (k + 1) * self._size), k))
+        require_whole("batch number", k, 0)
+        return self._present(self._assembler.make(np.arange(k * self._size, (k + 1) * self._size), k))
 
-    @property
+    @cached_property
     def plan(self) -> str:
         """Return the hash of all that decides what sample k is, before `transform`."""
-        parts = {
-            "ratio": str(self.hand.share),
-            "real": self._real.fingerprint if self._real else None,
-            "synthetic": self._synthetic.fingerprint if self._synthetic else None,
-            "aus": self.aus,
-            "threshold": self.threshold,
-            "image_size": self.image_size,
-            "match_resolution": self.match_resolution,
-            "seed": self.seed,
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return self._assembler.plan
 
     @property
     def skipped(self) -> dict[str, int]:
         """Return the unreadable files that this process passed over, and how often it met each."""
-        return dict(self._real.skipped) if self._real else {}
+        return dict(self._assembler.real.skipped) if self._assembler.real else {}
 
     def identity_name(self, identity: int) -> str:
         """Return who an `identity` of a batch is: "disfa:SN001", "synthetic:42"."""
-        source, local = divmod(int(identity), _IDENTITY_SPAN)
+        source, local = divmod(int(identity), IDENTITY_SPAN)
         if source >= len(self.source_names):
             raise ConfigurationError(
                 f"identity {identity}", expected=f"one of this stream's sources {self.source_names}"
@@ -257,9 +246,9 @@ class MixedStream(IterableDataset[Any]):
         else:
             done = int(torch.as_tensor(after["key"]).max()) + 1
         # All ranks stand at the same step, so the round that this batch belongs to is done by all of them.
-        round_size = self._size * self.world_size if self.world_size > 1 else 1
-        rounds = -(-(done - self._start) // round_size) if done else 0
-        return {"samples": self._start + rounds * round_size, "plan": self.plan}
+        unit = self._round if self.world_size > 1 else 1
+        units = -(-(done - self._start) // unit) if done else 0
+        return {"samples": self._start + units * unit, "plan": self.plan}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was taken: no sample of the sequence is lost, none comes twice.
@@ -274,56 +263,17 @@ class MixedStream(IterableDataset[Any]):
                 do="make the stream with the same arguments and the same data as when the state was saved",
             )
         self._start = self._delivered = int(state["samples"])
-        epoch_size = (self.steps_per_epoch or 0) * self.world_size * self._size
+        epoch_size = (self.steps_per_epoch or 0) * self._round
         self._begun.fill_(self._start // epoch_size if epoch_size else 0)
 
     @property
     def _size(self) -> int:
         return self.batch_size or CHUNK
 
-    def _make(self, keys: NDArray[np.int64], step: int) -> Batch:
-        """Return the samples `keys` as a batch."""
-        synthetic_B = self.hand.first(keys)
-        ordinal_B = self.hand.ordinal(keys)
-        made_B, found_B = np.flatnonzero(synthetic_B), np.flatnonzero(~synthetic_B)
-        images_BHWC = np.empty((len(keys), self.image_size, self.image_size, 3), np.uint8)
-        source_B = np.full(len(keys), len(self.real), np.int64)
-        identity_B = np.zeros(len(keys), np.int64)
-        labels: list[Labels] = []
-        if found_B.size:
-            assert self._real is not None  # a ratio below 1 has a real side
-            pixels = self._buffer(found_B.size)
-            source_B[found_B], identity_B[found_B], real_labels = self._real.read(ordinal_B[found_B], pixels)
-            _place_resized(pixels, found_B, images_BHWC)
-            labels.append(real_labels)
-        if made_B.size:
-            assert self._synthetic is not None  # a ratio above 0 has a synthetic side
-            pixels, made_labels, identity_B[made_B] = self._synthetic.generate(ordinal_B[made_B])
-            _place_resized(pixels, made_B, images_BHWC)
-            labels.append(made_labels.at_threshold(self.threshold or DEFAULT_THRESHOLD).project(self.aus))
-        all_labels = Labels.concatenate(labels)[np.argsort(np.concatenate([found_B, made_B]))]
-        return {
-            "image": self._finish(images_BHWC, keys),
-            "occurrence": torch.from_numpy(all_labels.occurrence),
-            "intensity": torch.from_numpy(all_labels.intensity),
-            "mask": torch.from_numpy(all_labels.mask),
-            "confidence": torch.from_numpy(all_labels.confidence),
-            "synthetic": torch.from_numpy(synthetic_B),
-            "identity": torch.from_numpy(source_B * _IDENTITY_SPAN + identity_B),
-            "source": torch.from_numpy(source_B),
-            "key": torch.from_numpy(keys),
-            "step": step,
-        }
-
-    def _buffer(self, count: int) -> NDArray[np.uint8]:
-        matched = self.match_resolution and self.generator is not None
-        size = self.generator.image_size if matched and self.generator else self.image_size
-        return np.empty((count, size, size, 3), np.uint8)
-
-    def _finish(self, images_BHWC: NDArray[np.uint8], keys: NDArray[np.int64]) -> Any:
-        if self.transform is not None:
-            return transform_batch(self.transform, images_BHWC, keys, self.seed)
-        return torch.from_numpy(images_BHWC).permute(0, 3, 1, 2).contiguous()
+    @property
+    def _round(self) -> int:
+        """Return the samples of one batch on every rank."""
+        return self._size * self.world_size
 
     def _present(self, batch: Batch) -> Any:
         if not self.as_tuple:
@@ -336,14 +286,6 @@ class MixedStream(IterableDataset[Any]):
         return real_unknown or (self.generator is not None and not set(self.aus) <= set(self.generator.aus))
 
 
-def _place_resized(pixels: NDArray[np.uint8], rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
-    if pixels.shape[1:] == out.shape[1:]:
-        out[rows] = pixels
-        return
-    for image, row in zip(pixels, rows, strict=True):
-        resize_into(image, out[row])
-
-
 def _open_generator(generator: str | Generator, image_size: int) -> Generator:
     if isinstance(generator, str):
         # The renderer draws at any size; a network's size is its own.
@@ -353,38 +295,6 @@ def _open_generator(generator: str | Generator, image_size: int) -> Generator:
     return generator
 
 
-def _resolve_aus(aus: str | Iterable[int], real: Sequence[Source], generator: Generator | None) -> tuple[int, ...]:
-    word = aus.lower() if isinstance(aus, str) else None
-    if word in {"benchmark", "union", "intersection"} and not real:
-        return generator.aus if generator else facs.UNION_17
-    if word == "benchmark":
-        return real[0].benchmark if len(real) == 1 else facs.union(*(source.benchmark for source in real))
-    if word == "union":
-        return facs.union(*(source.labels.aus for source in real))
-    if word == "intersection":
-        return facs.intersection(*(source.labels.aus for source in real))
-    space = facs.label_space(aus)
-    coded = {au for source in real for au in source.labels.aus} | set(generator.aus if generator else ())
-    if not coded & set(space):
-        raise ConfigurationError(
-            f"nothing in this stream has labels for {space}", expected=f"at least one of {sorted(coded)}"
-        )
-    return space
-
-
-def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    if (rank is None) != (world_size is None):
-        raise ConfigurationError(f"rank={rank}, world_size={world_size}", expected="both or neither")
-    if rank is None or world_size is None:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        else:
-            rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if not 0 <= rank < world_size:
-        raise ConfigurationError(f"rank {rank} of {world_size}", expected="0 <= rank < world_size")
-    return rank, world_size
-
-
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
     seen: dict[str, int] = {}
     result = []
@@ -392,8 +302,3 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
         seen[name] = seen.get(name, 0) + 1
         result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
     return tuple(result)
-
-
-def _require_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ConfigurationError(f"{name} {value!r}", expected=f"a whole number, {least} or more")

@@ -119,6 +119,7 @@ def test_synthetic_labels_are_what_the_generator_says_it_made():
     assert (batch["occurrence"] == 1).all()
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_workers_share_the_one_sequence(workers):
     alone = list(islice(iter(DataLoader(make(), batch_size=None)), 9))

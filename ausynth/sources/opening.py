@@ -1,17 +1,18 @@
-"""Opens the real sources of a stream, and tells each one whom to hold out."""
+"""Opens the real sources of a stream, tells each one whom to hold out, and settles the label space."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ausynth import facs
 from ausynth.errors import ConfigurationError
 from ausynth.sources import open_source
 from ausynth.sources.base import Source
 from ausynth.sources.folds import PARTS, subject_order
 
-__all__ = ["open_real"]
+__all__ = ["open_real", "resolve_aus"]
 
 Root = str | os.PathLike[str]
 
@@ -73,6 +74,35 @@ def open_real(
     if empty:
         raise ConfigurationError(f"no pictures in {', '.join(empty)}", expected="at least one")
     return tuple(opened)
+
+
+def resolve_aus(aus: str | Iterable[int], real: Sequence[Source], generated: Sequence[int] = ()) -> tuple[int, ...]:
+    """Return the label space of a stream.
+
+    Args:
+        aus: "benchmark", "union" or "intersection" of the real sources, a name of `facs.LABEL_SPACES`, or AU numbers.
+        real: the opened sources; without any, the three words mean the AUs that are generated.
+        generated: the AUs that the generator controls.
+
+    Raises:
+        ConfigurationError: an unknown AU, or none that anything in the stream has labels for.
+    """
+    word = aus.lower() if isinstance(aus, str) else None
+    if word in {"benchmark", "union", "intersection"} and not real:
+        return facs.label_space(generated)
+    if word == "benchmark":
+        return real[0].benchmark if len(real) == 1 else facs.union(*(source.benchmark for source in real))
+    if word == "union":
+        return facs.union(*(source.labels.aus for source in real))
+    if word == "intersection":
+        return facs.intersection(*(source.labels.aus for source in real))
+    space = facs.label_space(aus)
+    coded = {au for source in real for au in source.labels.aus} | set(generated)
+    if not coded & set(space):
+        raise ConfigurationError(
+            f"nothing in this stream has labels for {space}", expected=f"at least one of {sorted(coded)}"
+        )
+    return space
 
 
 def _listed(option: str, value: Any) -> Any:
