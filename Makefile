@@ -25,7 +25,7 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/render.py
-	$(BIN)/python benchmarks/mixing.py
+	$(BIN)/python benchmarks/stream.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

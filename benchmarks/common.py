@@ -1,0 +1,49 @@
+"""What the benchmarks share: their two options, the machine they ran on, a table, and flat keys as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+def arguments(doc: str | None) -> argparse.Namespace:
+    """Return the parsed options --quick and --json."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, as flat keys")
+    return parser.parse_args()
+
+
+def machine() -> str:
+    """Return the machine and its load, for beside the figures."""
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load}"
+
+
+class Report:
+    """Collects figures, prints them, writes them."""
+
+    def __init__(self, title: str) -> None:
+        self._table = Table("what", "figure", "to the first row", title=title, caption=machine())
+        self._keys: dict[str, float | str] = {"machine": machine()}
+
+    def add(self, name: str, value: float, ratio: float | None = None) -> None:
+        """Add a row and its key."""
+        self._table.add_row(name.replace("_", " "), f"{value:,.1f}", "" if ratio is None else f"{ratio:.2f}")
+        self.key(name, value)
+
+    def key(self, name: str, value: float) -> None:
+        """Add a key without a row."""
+        self._keys[name] = round(value, 4)
+
+    def finish(self, path: Path | None) -> None:
+        """Print the table; write the keys if asked."""
+        Console().print(self._table)
+        if path:
+            path.write_text(json.dumps(self._keys, indent=1) + "\n")
