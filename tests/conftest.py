@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 # A shared machine may stall any example; what is tested is behaviour, never time.
 settings.register_profile("ausynth", deadline=None, derandomize=bool(os.environ.get("CI")))

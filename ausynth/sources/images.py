@@ -20,7 +20,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
 # Without IGNORE_ORIENTATION a picture with an EXIF rotation would no longer match landmarks of its stored pixels.
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 
 
 class ImageFiles:
@@ -57,9 +57,28 @@ def decode_image(data: bytes, path: object) -> Pixels:
     if not data:
         raise FrameError.of(path, "the file is empty")
     # libjpeg fills the rest of a truncated JPEG with grey and only warns: a face would lose its mouth in silence.
-    if data.startswith(_JPEG_START) and _JPEG_END not in data[-64:]:
+    if data.startswith(_JPEG_START) and not _is_whole_jpeg(data):
         raise FrameError.of(path, "the JPEG data end before the picture does")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+    except cv2.error as error:  # a header that promises more pixels than OpenCV takes
+        raise FrameError.of(path, str(error).strip()) from error
     if image is None:
         raise FrameError.of(path, "damaged, or not a picture")
     return np.asarray(image, dtype=np.uint8)
+
+
+def _is_whole_jpeg(data: bytes) -> bool:
+    """Return whether the end marker follows the first scan.
+
+    The segments before the scan are stepped over, since the thumbnail in one of them has an end marker of its own;
+    coded data never hold one, and what cameras append after the end does not matter.
+    """
+    place = len(_JPEG_START)
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        kind = data[place + 1]
+        if kind == _JPEG_SCAN:
+            return data.rfind(_JPEG_END, place) >= 0
+        # A marker may be preceded by any number of 0xFF; 0x01 is the one before a scan that stands without a length.
+        place += 1 if kind == 0xFF else 2 if kind == 0x01 else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return False
