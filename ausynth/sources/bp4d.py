@@ -35,7 +35,8 @@ class BP4D(PictureSource):
     Args:
         root: the root; None: what AUSYNTH_BP4D_ROOT says.
         align: how a face is cut out: "none", a function, or a `Crop`; see `ausynth.sources.crop.make_crop`.
-        aus: the AUs wanted, by name of a label space or as numbers; default: every AU that is coded.
+        aus: the AUs wanted, by name of a label space or as numbers; default: every AU that is coded in
+            some frame that is kept.
         threshold: None: occurrence is as coded in AU_OCC. A number: where the intensity is known, an AU occurs at
             this intensity or above; elsewhere as coded.
         hold_out: what is left out: a part ("P1"), a subject, or several of either.
@@ -174,7 +175,8 @@ def _wanted_tasks(tasks: str | Iterable[str] | None, there: set[str]) -> set[str
 
 
 def _wanted_aus(aus: str | Iterable[int] | None, tree: _Tree, occurrence: dict[Take, Codes]) -> tuple[int, ...]:
-    coded = {au for codes in occurrence.values() for au in codes.codes}
+    # The header names AUs that nobody coded (all 9), too.
+    coded = {au for codes in occurrence.values() for au, code_N in codes.codes.items() if (code_N != NOT_CODED).any()}
     coded |= {au for take in occurrence for au in tree.graded.get(take, {}) if au in facs.ACTION_UNITS}
     if aus is None:
         return facs.label_space(sorted(coded))

@@ -1,0 +1,84 @@
+"""The command line: `ausynth COMMAND`. Each command lies in its own file of `ausynth.commands`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import ausynth
+from ausynth.commands.doctor import doctor
+from ausynth.commands.preview import preview
+from ausynth.commands.simulate import simulate
+from ausynth.errors import AusynthError, ConfigurationError
+
+__all__ = ["app"]
+
+_WRONG_ARGUMENT, _FAILED, _INTERRUPTED = 2, 1, 130
+
+
+class _Commands(TyperGroup):
+    """Turns what a command raises into one clear message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("interrupted", "what was whole is kept, nothing is left half written")
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            raise  # the reader of a pipe has gone: typer ends quietly
+        except (AusynthError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            _say("error", str(error))
+            raise typer.Exit(_WRONG_ARGUMENT if isinstance(error, ConfigurationError) else _FAILED) from None
+
+
+app = typer.Typer(
+    name="ausynth",
+    cls=_Commands,
+    help=ausynth.__doc__.splitlines()[0] if ausynth.__doc__ else None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ausynth {ausynth.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is, and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="AUSYNTH_DEBUG", help="Show the whole traceback of an error.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _say(kind: str, text: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    colour = "red" if kind == "error" else "yellow"
+    Console(stderr=True, soft_wrap=True).print(Text.assemble((f"{kind}: ", f"bold {colour}"), text))
+
+
+app.command()(simulate)
+app.command()(preview)
+app.command()(doctor)
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,60 @@
+"""What commands share: options that come in several, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "BP4DRoot",
+    "DISFARoot",
+    "given_roots",
+    "label_space",
+    "split_names",
+    "write_whole",
+]
+
+DISFARoot = Annotated[
+    Path | None, typer.Option("--disfa-root", metavar="FOLDER", help="Root of DISFA; else AUSYNTH_DISFA_ROOT.")
+]
+BP4DRoot = Annotated[
+    Path | None, typer.Option("--bp4d-root", metavar="FOLDER", help="Root of BP4D; else AUSYNTH_BP4D_ROOT.")
+]
+
+
+def split_names(given: Sequence[str] | None) -> list[str]:
+    """Return the words of a repeatable option that also takes commas.
+
+    >>> split_names(["disfa,bp4d", "ck"])
+    ['disfa', 'bp4d', 'ck']
+    """
+    return [word.strip() for entry in given or () for word in entry.split(",") if word.strip()]
+
+
+def given_roots(disfa_root: Path | None, bp4d_root: Path | None) -> dict[str, Path]:
+    """Return the roots that were given, by data set."""
+    return {name: root for name, root in (("disfa", disfa_root), ("bp4d", bp4d_root)) if root is not None}
+
+
+def label_space(given: str) -> str | list[int]:
+    """Return the label space that `--aus` names: a word as it is, "1,2,4" as numbers."""
+    words = split_names([given])
+    return [int(word) for word in words] if words and all(word.isdecimal() for word in words) else given
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file aside, bring it to the disk, and move it to its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,235 @@
+"""`ausynth preview`: what a mixed stream looks like, as pictures and numbers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ausynth.commands.common import BP4DRoot, DISFARoot, given_roots, label_space, split_names, write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from ausynth.generators.base import Generator
+    from ausynth.labels import Labels
+    from ausynth.stream import MixedStream
+
+__all__ = ["au_pictures", "preview"]
+
+_TIMED_BATCHES = 4
+_CHART_PERSON = 26  # young, hair off the forehead: wrinkles and brows are easy to see
+
+
+def preview(
+    *,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where batch.png and aus.png go.")],
+    real: Annotated[
+        list[str] | None, typer.Option(metavar="disfa|bp4d|none", help="Real data sets, repeated or with commas.")
+    ] = None,
+    disfa_root: DISFARoot = None,
+    bp4d_root: BP4DRoot = None,
+    ratio: Annotated[float, typer.Option(help="Share of synthetic samples, 0 to 1.")] = 0.5,
+    generator: Annotated[str, typer.Option(help="What makes the synthetic faces.")] = "rendered",
+    image_size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 112,
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Samples in the batch that is shown.")] = 32,
+    hold_out: Annotated[
+        list[str] | None, typer.Option(metavar="P1|SN001|...", help="Parts or subjects that are never shown.")
+    ] = None,
+    aus: Annotated[
+        str, typer.Option(help="Label space: benchmark, union, intersection, a name such as disfa-12, or 1,2,4.")
+    ] = "benchmark",
+) -> None:
+    """Draw a mixed batch with its labels, and every AU of the generator by itself, and measure the stream.
+
+    Writes batch.png and aus.png, and prints how fast the stream is and how often each AU occurs in it.
+    """
+    from rich.console import Console
+
+    from ausynth.stream import MixedStream
+
+    names = split_names(real) or ["disfa"]
+    sources = None if names == ["none"] else names[0] if len(names) == 1 else names
+    roots = given_roots(disfa_root, bp4d_root)
+    stream = MixedStream(
+        real=sources,
+        ratio=ratio,
+        root=roots or None,
+        generator=generator,
+        image_size=image_size,
+        seed=seed,
+        batch_size=batch_size,
+        hold_out=_one_or_many(split_names(hold_out)),
+        aus=label_space(aus),
+    )
+    console = Console(soft_wrap=True)
+    batches, seconds = _time(stream)
+    files = [out / "batch.png", out / "aus.png"]
+    subtitle = f"{_mixed(stream)}, label space {_space(stream.aus)}, {image_size} px, seed {seed}"
+    practice = [source.name.upper() for source in stream.real if _is_practice(source.name, roots.get(source.name))]
+    if practice:
+        subtitle += f". Practice copy of rendered faces in place of {' and '.join(practice)}"
+    word = "practice" if practice else "real"
+    sheet = _draw_batch(stream, batches[0], _title(batches[0], ratio, word), subtitle, word)
+    write_whole(files[0], _png(sheet))
+    write_whole(files[1], _png(_draw_aus(generator, seed)))
+    _print_rates(console, stream, batches)
+    _print_sources(console, stream, batches)
+    speed = _TIMED_BATCHES * batch_size / seconds
+    console.print(f"{speed:,.0f} images/s over {_TIMED_BATCHES} batches of {batch_size} at {image_size} px")
+    for file, what in zip(files, ("a mixed batch with its labels", "each AU of the generator by itself"), strict=True):
+        console.print(f"{file}: {what}")
+
+
+def au_pictures(generator: Generator, seed: int = 0) -> tuple[dict[int, NDArray[np.uint8]], dict[int, Labels]]:
+    """Return, for each AU of a generator, six pictures of one person that show it alone at 0-5, and their labels."""
+    import numpy as np
+
+    from ausynth.generators.base import Conditions
+
+    aus = generator.aus
+    wanted = np.zeros((len(aus), 6, len(aus)), np.float32)
+    for row in range(len(aus)):
+        wanted[row, :, row] = np.arange(6)
+    intensity = wanted.reshape(-1, len(aus))
+    block = generator.block_size
+    rows = np.minimum(np.arange(-(-len(intensity) // block) * block), len(intensity) - 1)
+    person, noise = (np.full(len(rows), value, np.int64) for value in (_CHART_PERSON + seed, seed))
+    made = generator.generate(Conditions(intensity[rows], identity=person, noise=noise))
+    places = {au: slice(6 * row, 6 * row + 6) for row, au in enumerate(aus)}
+    return {au: made.images[at] for au, at in places.items()}, {au: made.labels[at] for au, at in places.items()}
+
+
+def _one_or_many(names: list[str]) -> str | list[str] | None:
+    return names[0] if len(names) == 1 else names or None
+
+
+def _time(stream: MixedStream) -> tuple[list[dict[str, Any]], float]:
+    """Return a first batch and those that were timed after it, and the seconds that these took."""
+    batches = [stream.batch(0)]  # the first one pays for compiling the renderer
+    start = time.perf_counter()
+    batches += [stream.batch(k) for k in range(1, _TIMED_BATCHES + 1)]
+    return batches, time.perf_counter() - start
+
+
+def _labels(stream: MixedStream, batch: dict[str, Any]) -> Labels:
+    from ausynth.labels import Labels
+
+    return Labels(stream.aus, *(batch[name].numpy() for name in ("intensity", "occurrence", "confidence")))
+
+
+def _title(batch: dict[str, Any], ratio: float, real: str) -> str:
+    made = int(batch["synthetic"].sum())
+    return f"One batch: {len(batch['synthetic']) - made} {real} and {made} synthetic faces (ratio {ratio:g})"
+
+
+def _mixed(stream: MixedStream) -> str:
+    made = [stream.generator.name] if stream.generator else []
+    return " + ".join([*(source.name for source in stream.real), *made])
+
+
+def _space(aus: tuple[int, ...]) -> str:
+    from ausynth import facs
+
+    listed = f"AUs {' '.join(map(str, aus))}"
+    return next((name.upper() for name, named in facs.LABEL_SPACES.items() if named == aus), listed)
+
+
+def _is_practice(name: str, root: Path | None) -> bool:
+    """Return whether the data set under the root was made by `ausynth simulate`."""
+    from ausynth.errors import AusynthError
+    from ausynth.simulated.record import read_record
+    from ausynth.sources.roots import resolve_root
+
+    try:
+        return read_record(resolve_root(name, root)) is not None
+    except AusynthError:
+        return False
+
+
+def _draw_aus(name: str, seed: int) -> NDArray[np.uint8]:
+    from ausynth.generators import load_generator
+    from ausynth.sheets import au_sheet
+
+    # Straight, evenly lit and close, as far as a generator can be told to: what moves is then what was asked.
+    straight = dict.fromkeys(("yaw", "pitch", "roll", "jitter", "gaze", "background", "asymmetry"), 0.0)
+    options: dict[str, Any] = straight | {"light": 0.6, "distance": (80, 80)} if name == "rendered" else {}
+    images, shown = au_pictures(load_generator(name, image_size=200, **options), seed)
+    if name == "rendered":
+        images = {au: pictures[:, 12:176, 18:182] for au, pictures in images.items()}
+    return au_sheet(
+        images,
+        shown,
+        title=f"Each AU by itself: generator {name!r}",
+        subtitle="One person in one pose. Under each picture: what the generator says it shows; "
+        "red where that is not just what was asked.",
+    )
+
+
+def _draw_batch(stream: MixedStream, batch: dict[str, Any], title: str, subtitle: str, real: str) -> NDArray[np.uint8]:
+    import numpy as np
+
+    from ausynth.sheets import batch_sheet
+
+    synthetic_B = batch["synthetic"].numpy()
+    captions = []
+    for identity, is_made in zip(batch["identity"].tolist(), synthetic_B, strict=True):
+        source, _, who = stream.identity_name(identity).partition(":")
+        captions.append(f"person {who}" if is_made else f"{source} {who}")
+    images_BHWC = np.ascontiguousarray(batch["image"].permute(0, 2, 3, 1).numpy())
+    return batch_sheet(
+        images_BHWC, _labels(stream, batch), synthetic_B, captions, title=title, subtitle=subtitle, real=real
+    )
+
+
+def _print_rates(console: Console, stream: MixedStream, batches: list[dict[str, Any]]) -> None:
+    import numpy as np
+    from rich.table import Table
+
+    from ausynth import facs
+    from ausynth.labels import Labels
+
+    labels = Labels.concatenate([_labels(stream, batch) for batch in batches])
+    synthetic = np.concatenate([batch["synthetic"].numpy() for batch in batches])
+    table = Table(
+        title=f"How often each AU occurs, in the files and in {len(labels)} samples of the stream (-: not coded)"
+    )
+    table.add_column("AU", no_wrap=True)
+    columns: list[np.ndarray[Any, Any]] = []
+    for source in stream.real:
+        table.add_column(f"{source.name},\nall {len(source):,}", justify="right")
+        columns.append(source.labels.project(stream.aus).rates())
+    for name, rows in (("real", ~synthetic), ("synthetic", synthetic), ("mixed", np.ones(len(labels), bool))):
+        if rows.any():
+            table.add_column(f"{name},\n{int(rows.sum())}", justify="right")
+            columns.append(labels[rows].rates())
+    for row, au in enumerate(stream.aus):
+        if all(np.isnan(column[row]) for column in columns):
+            continue  # BP4D has columns for AUs that nobody coded
+        cells = ["-" if np.isnan(column[row]) else f"{column[row]:.1%}" for column in columns]
+        table.add_row(f"{au} {facs.ACTION_UNITS[au].name}", *cells)
+    console.print(table)
+
+
+def _print_sources(console: Console, stream: MixedStream, batches: list[dict[str, Any]]) -> None:
+    import numpy as np
+
+    source = np.concatenate([batch["source"].numpy() for batch in batches])
+    counts = np.bincount(source, minlength=len(stream.source_names))
+    parts = (f"{name} {count}" for name, count in zip(stream.source_names, counts, strict=True))
+    console.print(f"Samples by source: {', '.join(parts)}")
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
