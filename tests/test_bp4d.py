@@ -91,6 +91,14 @@ def test_columns_are_found_by_the_header(tmp_path):
     assert same(BP4D(tmp_path).labels.occurrence, [[0, NAN, 1], [1, 1, 0]])
 
 
+def test_an_au_that_nobody_coded_is_not_among_those_coded(tmp_path):
+    tree = Tree(tmp_path)
+    tree.codes("F001_T1", ["1,1,9,0", "2,0,9,0"], header="0,12,14,0")
+    tree.pictures("F001_T1", ["1.jpg", "2.jpg"])
+    assert BP4D(tmp_path).labels.aus == (12,)
+    assert BP4D(tmp_path, aus=[12, 14]).labels.mask.tolist() == [[True, False]] * 2
+
+
 @pytest.mark.parametrize(
     ("header", "aus"),
     [
@@ -356,4 +364,5 @@ def read_by_hand(root):
                 occurrence.append([float(row[str(au)]) for au in aus])
                 intensity.append([graded.get((au, int(row["0"])), NAN) for au in aus])
     known = [np.where(np.array(values) == 9, NAN, values) for values in (occurrence, intensity)]
-    return tuple(aus), pictures, *known
+    coded = [column for column in range(len(aus)) if not np.isnan(known[0][:, column]).all()]
+    return tuple(aus[column] for column in coded), pictures, *(values[:, coded] for values in known)
