@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from ausynth.schedule import Integers, Interleave
 from ausynth.sources.crop import resize_into
 from ausynth.sources.real import RealSource
 from ausynth.sources.synthetic import SyntheticSource
-from ausynth.transforms import Transform, transform_batch
+from ausynth.stats import Stats, stage
+from ausynth.transforms import Transform, runs_in_threads, transform_batch, transform_tensors
 
 __all__ = ["IDENTITY_SPAN", "Assembler", "Batch"]
 
@@ -41,6 +43,8 @@ class Assembler:
         match_resolution: whether real frames go through the generator's resolution.
         seed: of the augmentation; both sides have their own.
         transform: the user's augmentation.
+        source_names: what the numbers of the sources stand for.
+        stats: where the time goes.
     """
 
     hand: Interleave
@@ -52,6 +56,8 @@ class Assembler:
     match_resolution: bool
     seed: int
     transform: Transform | None
+    source_names: tuple[str, ...]
+    stats: Stats = field(default_factory=Stats)
 
     @property
     def plan(self) -> str:
@@ -68,9 +74,39 @@ class Assembler:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
+    def begin(self, keys: Integers, step: int) -> Callable[[], Batch]:
+        """Start on the samples `keys` (B,) and return the function that makes the batch, in whatever thread."""
+        synthetic_B, ordinal_B = self.hand.first(keys), self.hand.ordinal(keys)
+        wait = None
+        if synthetic_B.any():
+            assert self.synthetic is not None  # a ratio above 0 has a synthetic side
+            wait = self.synthetic.begin(ordinal_B[synthetic_B])
+
+        def finish() -> Batch:
+            with self.stats.collect(), stage("make"):
+                return self._finish(keys, step, synthetic_B, ordinal_B, wait)
+
+        return finish
+
+    @contextlib.contextmanager
+    def running(self, threads: int) -> Iterator[None]:
+        """Give a generator of blocks a thread of its own inside the block, where there are threads at all."""
+        alone = threads == 0 or self.synthetic is None or self.synthetic.generator.block_size == 1
+        with contextlib.nullcontext() if alone or self.synthetic is None else self.synthetic.blocks.thread():
+            yield
+
     def make(self, keys: Integers, step: int) -> Batch:
         """Return the samples `keys` (B,) as a batch; its fields are those that `MixedStream` describes."""
-        synthetic_B, ordinal_B = self.hand.first(keys), self.hand.ordinal(keys)
+        return self.deliver(self.begin(keys, step)())
+
+    def _finish(
+        self,
+        keys: Integers,
+        step: int,
+        synthetic_B: NDArray[np.bool_],
+        ordinal_B: Integers,
+        wait: Callable[[], tuple[NDArray[np.uint8], Labels, Integers]] | None,
+    ) -> Batch:
         made_B, found_B = np.flatnonzero(synthetic_B), np.flatnonzero(~synthetic_B)
         images_BHWC = np.empty((len(keys), self.image_size, self.image_size, 3), np.uint8)
         # The synthetic side is numbered after the real sources, whether or not it has any sample here.
@@ -83,14 +119,16 @@ class Assembler:
             source_B[found_B], identity_B[found_B], real_labels = self.real.read(ordinal_B[found_B], pixels)
             _resize_rows(pixels, found_B, images_BHWC)
             labels.append(real_labels)
-        if made_B.size:
-            assert self.synthetic is not None  # a ratio above 0 has a synthetic side
-            pixels, made_labels, identity_B[made_B] = self.synthetic.generate(ordinal_B[made_B])
+        if wait is not None:
+            with stage("generate"):
+                pixels, made_labels, identity_B[made_B] = wait()
             _resize_rows(pixels, made_B, images_BHWC)
             labels.append(made_labels.at_threshold(self.threshold or DEFAULT_THRESHOLD).project(self.aus))
+        for number, name in enumerate(self.source_names):
+            self.stats.count(name, int((source_B == number).sum()))
         joined = Labels.concatenate(labels)[np.argsort(np.concatenate([found_B, made_B]))]
         return {
-            "image": self._finish(images_BHWC, keys),
+            "image": self._augment(images_BHWC, keys),
             "occurrence": torch.from_numpy(joined.occurrence),
             "intensity": torch.from_numpy(joined.intensity),
             "mask": torch.from_numpy(joined.mask),
@@ -107,10 +145,19 @@ class Assembler:
         matched = self.match_resolution and self.synthetic is not None
         return self.synthetic.generator.image_size if matched and self.synthetic else self.image_size
 
-    def _finish(self, images_BHWC: NDArray[np.uint8], keys: Integers) -> Any:
-        if self.transform is not None:
-            return transform_batch(self.transform, images_BHWC, keys, self.seed)
-        return torch.from_numpy(images_BHWC).permute(0, 3, 1, 2).contiguous()
+    def _augment(self, images_BHWC: NDArray[np.uint8], keys: Integers) -> Any:
+        if self.transform is not None and runs_in_threads(self.transform):
+            with stage("transform"):
+                return transform_batch(self.transform, images_BHWC, keys, self.seed)
+        # Channels-last in memory, as decoders write and convolutions read fastest: no copy.
+        return torch.from_numpy(images_BHWC).permute(0, 3, 1, 2)
+
+    def deliver(self, batch: Batch) -> Batch:
+        """Return the batch with a transform applied that must run in the thread of the training loop."""
+        if self.transform is not None and not runs_in_threads(self.transform):
+            with self.stats.collect(), stage("transform"):
+                batch["image"] = transform_tensors(self.transform, batch["image"], batch["key"].numpy(), self.seed)
+        return batch
 
 
 def _resize_rows(pixels: NDArray[np.uint8], rows: Integers, out: NDArray[np.uint8]) -> None:

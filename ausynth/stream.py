@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, get_args
 
@@ -16,6 +17,7 @@ from ausynth.assembly import IDENTITY_SPAN, Assembler, Batch
 from ausynth.errors import ConfigurationError, require_whole
 from ausynth.generators import load_generator
 from ausynth.generators.base import Generator
+from ausynth.prefetch import prefetch
 from ausynth.ranks import place_among_ranks
 from ausynth.samplers.base import LabelSampler
 from ausynth.samplers.combinations import CombinationSampler
@@ -24,6 +26,7 @@ from ausynth.sources.base import Source
 from ausynth.sources.opening import open_real, resolve_aus
 from ausynth.sources.real import OnError, RealSource
 from ausynth.sources.synthetic import SyntheticSource
+from ausynth.stats import stage
 from ausynth.transforms import Transform
 
 __all__ = ["Batch", "MixedStream"]
@@ -81,6 +84,9 @@ class MixedStream(IterableDataset[Any]):
         on_error: at an unreadable frame "raise", or "skip": take another and count it in `skipped`.
         as_tuple: yield `(image, occurrence)`, and `(image, occurrence, mask)` where anything is uncoded.
         identities: how many synthetic people there are.
+        threads: how many threads make batches, each a whole one; default a thread for each core, up to 8. 0: none, as in
+            `DataLoader` workers.
+        prefetch: how many batches are ready ahead of the loop, beside those that the threads are making.
         rank, world_size: this process's place among those that share the stream; default from torch.distributed, or
             from RANK and WORLD_SIZE.
 
@@ -113,6 +119,8 @@ class MixedStream(IterableDataset[Any]):
         on_error: OnError = "raise",
         as_tuple: bool = False,
         identities: int = 10_000,
+        threads: int | None = None,
+        prefetch: int = 2,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
@@ -131,6 +139,10 @@ class MixedStream(IterableDataset[Any]):
             raise ConfigurationError(f"on_error={on_error!r}", expected="'raise' or 'skip'")
         if real is None and share < 1:
             raise ConfigurationError(f"real=None with ratio={ratio}", expected="a real source, or ratio=1")
+        self.threads = min(8, os.cpu_count() or 1) if threads is None else threads
+        self.prefetch = prefetch
+        require_whole("threads", self.threads, 0)
+        require_whole("prefetch", prefetch, 0)
         self.rank, self.world_size = place_among_ranks(rank, world_size)
         self.batch_size, self.steps_per_epoch, self.as_tuple = batch_size, steps_per_epoch, as_tuple
 
@@ -156,6 +168,7 @@ class MixedStream(IterableDataset[Any]):
             match_resolution=match_resolution,
             seed=seed,
             transform=transform,
+            source_names=self.source_names,
         )
         self._with_mask = self._anything_unknown()
         self._start = 0
@@ -184,16 +197,31 @@ class MixedStream(IterableDataset[Any]):
         return self._from(base, numbers)
 
     def _from(self, base: int, numbers: Iterable[int]) -> Iterator[Any]:
-        for number in numbers:
-            first = base + (number * self.world_size + self.rank) * self._size
-            batch = self._assembler.make(np.arange(first, first + self._size), first // self._size)
-            if self.batch_size is not None:
-                self._delivered = first + self._size
-                yield self._present(batch)
-            else:
-                for row in range(self._size):
-                    self._delivered = first + row + 1
-                    yield self._present({k: v if k == "step" else v[row] for k, v in batch.items()})
+        assembler = self._assembler
+        firsts = (base + (number * self.world_size + self.rank) * self._size for number in numbers)
+        tasks = (assembler.begin(np.arange(first, first + self._size), first // self._size) for first in firsts)
+        # Worker processes are parallel already, and a fork in the middle of threads is best avoided.
+        threads = self.threads if get_worker_info() is None else 0
+        with assembler.running(threads):
+            batches = prefetch(_call, tasks, threads=threads, ahead=threads + self.prefetch)
+            with contextlib.closing(batches):
+                for made in self._waiting(batches):
+                    batch = assembler.deliver(made)
+                    if self.batch_size is not None:
+                        self._delivered = int(batch["key"][-1]) + 1
+                        yield self._present(batch)
+                        continue
+                    for row in range(self._size):
+                        self._delivered = int(batch["key"][row]) + 1
+                        yield self._present({k: v if k == "step" else v[row] for k, v in batch.items()})
+
+    def _waiting(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        while True:
+            with self._assembler.stats.collect(), stage("wait"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def __len__(self) -> int:
         """Return `steps_per_epoch`; a stream without it has no length (TypeError)."""
@@ -217,6 +245,14 @@ class MixedStream(IterableDataset[Any]):
     def plan(self) -> str:
         """Return the hash of all that decides what sample k is, before `transform`."""
         return self._assembler.plan
+
+    def stats(self) -> dict[str, Any]:
+        """Return what this process has done so far: seconds a stage (summed over threads) and counts by source.
+
+        Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `generate`, `transform`, `make` (a whole
+        batch, with the stages inside). In `DataLoader` workers each process has its own.
+        """
+        return {**self._assembler.stats.snapshot(), "skipped": self.skipped}
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -293,6 +329,10 @@ def _open_generator(generator: str | Generator, image_size: int) -> Generator:
     if not isinstance(generator, Generator):
         raise ConfigurationError(f"generator {generator!r}", expected="a name for load_generator, or a Generator")
     return generator
+
+
+def _call(task: Callable[[], Batch]) -> Batch:
+    return task()
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -11,20 +13,27 @@ from numpy.typing import NDArray
 
 from ausynth.schedule import random_bits
 
-__all__ = ["Transform", "transform_batch"]
+__all__ = ["Transform", "runs_in_threads", "transform_batch", "transform_tensors"]
 
 Transform = Callable[..., Any]
 
+_copies = threading.local()
+
+
+def runs_in_threads(transform: Transform) -> bool:
+    """Return whether a transform keeps its own random state, as albumentations do (`set_random_seed`).
+
+    Anything else, such as torchvision v2, draws from torch's process-wide generator and runs in the training loop's
+    thread.
+    """
+    return hasattr(transform, "set_random_seed")
+
 
 def transform_batch(transform: Transform, images: NDArray[np.uint8], keys: NDArray[np.int64], seed: int) -> Any:
-    """Return `transform` of each picture, stacked.
-
-    An albumentations transform (known by its `set_random_seed`) gets the picture as (H, W, 3) uint8; anything else,
-    such as a torchvision v2 transform, gets a (3, H, W) uint8 tensor. Both are seeded by seed and key, and the
-    process-wide random state of torch is left as it was.
+    """Return an albumentations `transform` of each picture, seeded by seed and key, stacked.
 
     Args:
-        transform: the user's.
+        transform: the user's; each thread works on a copy of its own.
         images: (B, H, W, 3) uint8.
         keys: (B,) sample indices.
         seed: the stream's.
@@ -32,22 +41,39 @@ def transform_batch(transform: Transform, images: NDArray[np.uint8], keys: NDArr
     Returns:
         What `torch.stack` makes of the results; (H, W, C) arrays become (C, H, W) tensors first.
     """
-    seeds = random_bits(seed, "transform", keys) >> np.uint64(32)  # albumentations takes 32 bits
-    apply = _albumentations if hasattr(transform, "set_random_seed") else _torchvision
-    return torch.stack([apply(transform, image, int(each)) for image, each in zip(images, seeds, strict=True)])
+    mine = cast("Any", _own_copy(transform))
+    results = []
+    for image_HWC, each in zip(images, _seeds(keys, seed), strict=True):
+        mine.set_random_seed(each)
+        result = mine(image=image_HWC)["image"]
+        if not isinstance(result, torch.Tensor):
+            result = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.atleast_3d(result), 2, 0)))
+        results.append(result)
+    return torch.stack(results)
 
 
-def _albumentations(transform: Transform, image_HWC: NDArray[np.uint8], seed: int) -> torch.Tensor:
-    cast("Any", transform).set_random_seed(seed)
-    result = transform(image=image_HWC)["image"]
-    if isinstance(result, torch.Tensor):
-        return result
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.atleast_3d(result), 2, 0)))
+def transform_tensors(transform: Transform, images: torch.Tensor, keys: NDArray[np.int64], seed: int) -> Any:
+    """Return `transform` of each picture of `images` (B, 3, H, W) uint8, seeded by seed and key, stacked.
 
-
-def _torchvision(transform: Transform, image_HWC: NDArray[np.uint8], seed: int) -> torch.Tensor:
-    image_CHW = torch.from_numpy(image_HWC).permute(2, 0, 1).contiguous()
+    The process-wide random state of torch is left as it was.
+    """
+    results = []
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed: it would reseed CUDA too, under the training loop's feet.
-        torch.default_generator.manual_seed(seed)
-        return torch.as_tensor(transform(image_CHW))
+        for image_CHW, each in zip(images, _seeds(keys, seed), strict=True):
+            # Not torch.manual_seed: it would reseed CUDA too, under the training loop's feet.
+            torch.default_generator.manual_seed(each)
+            results.append(torch.as_tensor(transform(image_CHW.contiguous())))
+    return torch.stack(results)
+
+
+def _seeds(keys: NDArray[np.int64], seed: int) -> list[int]:
+    bits: list[int] = (random_bits(seed, "transform", keys) >> np.uint64(32)).tolist()  # albumentations takes 32 bits
+    return bits
+
+
+def _own_copy(transform: Transform) -> Transform:
+    """Return this thread's copy of `transform`: seeding one copy in two threads would mix their draws."""
+    kept = getattr(_copies, "kept", None)
+    if kept is None or kept[0] is not transform:
+        kept = _copies.kept = (transform, copy.deepcopy(transform))
+    return cast("Transform", kept[1])

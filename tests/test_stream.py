@@ -51,7 +51,7 @@ def test_the_batch_contract():
     assert {k: (v.dtype, tuple(v.shape)) for k, v in batch.items() if k != "step"} == shapes
     assert batch["step"] == 3
     assert batch["key"].tolist() == list(range(18, 24))
-    assert batch["image"].is_contiguous()
+    assert batch["image"].is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("ratio", [0, 0.1, 0.5, 2 / 3, 1])
@@ -264,7 +264,7 @@ def test_a_generator_is_asked_for_whole_blocks_and_the_cut_does_not_show(block_s
 
 def test_a_block_is_made_once_for_the_batches_that_share_it():
     generator = FakeGenerator(block_size=32)
-    list(islice(make(ratio=0.5, batch_size=8, generator=generator), 16))
+    list(make(ratio=0.5, batch_size=8, generator=generator, steps_per_epoch=16))
     assert generator.calls == [32, 32]
 
 

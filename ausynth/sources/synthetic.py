@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +14,9 @@ from ausynth.labels import Labels
 from ausynth.samplers.base import LabelSampler
 from ausynth.schedule import Integers, Permutation, random_bits
 
+from ausynth.sources.blocks import BlockRunner
+
 __all__ = ["SyntheticSource"]
-
-_KEPT_BLOCKS = 4
-"""Blocks of a generator kept around, since neighbouring batches cut the same block."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Block:
-    images: NDArray[np.uint8]
-    labels: Labels
 
 
 class SyntheticSource:
@@ -47,16 +38,13 @@ class SyntheticSource:
             raise ConfigurationError(f"{identities} synthetic identities", expected="1 or more")
         self.generator, self.sampler, self.seed = generator, sampler, seed
         self.people = Permutation(identities, seed, "synthetic identities")
-        self._blocks: OrderedDict[int, _Block] = OrderedDict()
+        self.blocks = BlockRunner(self._make_block)
 
     @property
     def fingerprint(self) -> str:
         """Return a hash of generator, sampler, seed and number of identities."""
         parts = (self.generator.fingerprint, self.sampler.fingerprint, self.seed, self.people.length)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_blocks": OrderedDict()}
 
     def conditions(self, ordinals: Integers) -> Conditions:
         """Return what each ordinal (B,) asks of the generator; nothing is generated."""
@@ -68,28 +56,34 @@ class SyntheticSource:
             noise=noise_B.astype(np.int64),
         )
 
-    def generate(self, ordinals: Integers) -> tuple[NDArray[np.uint8], Labels, Integers]:
-        """Return images (B, H, W, 3) at the generator's size, labels over its AUs, and identities (B,)."""
-        j_B = np.asarray(ordinals, dtype=np.int64)
-        identities_B = self.people.endless(j_B)
-        if self.generator.block_size == 1:
-            made = self._run(j_B)
-            return made.images, made.labels, identities_B
-        blocks_B, rows_B = np.divmod(j_B, self.generator.block_size)
-        parts = [(self._block(int(block)), row) for block, row in zip(blocks_B, rows_B, strict=True)]
-        images_BHWC = np.stack([block.images[row] for block, row in parts])
-        return images_BHWC, Labels.concatenate([block.labels[[row]] for block, row in parts]), identities_B
+    def begin(self, ordinals: Integers) -> Callable[[], tuple[NDArray[np.uint8], Labels, Integers]]:
+        """Ask for the ordinals (B,) and return the function that waits for them.
 
-    def _block(self, number: int) -> _Block:
-        if number in self._blocks:
-            self._blocks.move_to_end(number)
-            return self._blocks[number]
+        It returns images (B, H, W, 3) at the generator's size, labels over its AUs, and identities (B,). A generator of
+        blocks starts on them now; one whose pictures are independent makes them when they are waited for, in that thread.
+        """
+        j_B = np.asarray(ordinals, dtype=np.int64)
+        if self.generator.block_size == 1:
+            return lambda: self._independent(j_B)
+        blocks_B, rows_B = np.divmod(j_B, self.generator.block_size)
+        asked = {int(block): self.blocks.ask(int(block)) for block in np.unique(blocks_B)}
+
+        def wait() -> tuple[NDArray[np.uint8], Labels, Integers]:
+            made = {block: future.result() for block, future in asked.items()}
+            images_BHWC = np.stack([made[block].images[row] for block, row in zip(blocks_B.tolist(), rows_B, strict=True)])
+            parts = [made[block].labels[rows_B[blocks_B == block]] for block in made]
+            order = np.concatenate([np.flatnonzero(blocks_B == block) for block in made])
+            return images_BHWC, Labels.concatenate(parts)[np.argsort(order)], self.people.endless(j_B)
+
+        return wait
+
+    def _independent(self, j_B: Integers) -> tuple[NDArray[np.uint8], Labels, Integers]:
+        made = self._run(j_B)
+        return made.images, made.labels, self.people.endless(j_B)
+
+    def _make_block(self, number: int) -> Generated:
         size = self.generator.block_size
-        made = self._run(np.arange(number * size, (number + 1) * size))
-        self._blocks[number] = _Block(made.images, made.labels)
-        while len(self._blocks) > _KEPT_BLOCKS:
-            self._blocks.popitem(last=False)
-        return self._blocks[number]
+        return self._run(np.arange(number * size, (number + 1) * size))
 
     def _run(self, j_B: Integers) -> Generated:
         made = self.generator.generate(self.conditions(j_B))

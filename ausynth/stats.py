@@ -1,0 +1,84 @@
+"""Where the time goes: seconds a stage, summed over threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+__all__ = ["Stats", "stage"]
+
+_current = threading.local()
+
+
+class Stats:
+    """Counts and seconds of one stream in one process; a pickled copy starts from zero.
+
+    >>> stats = Stats()
+    >>> with stats.collect(), stage("decode"):
+    ...     pass
+    >>> list(stats.snapshot()["seconds"])
+    ['decode']
+    """
+
+    def __init__(self) -> None:
+        # A part for each thread that ever collected here: no lock that a fork could leave held.
+        self._parts: list[tuple[Counter[str], Counter[str]]] = []
+        self._own = threading.local()
+
+    def __reduce__(self) -> tuple[type[Stats], tuple[()]]:
+        return (Stats, ())
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add `number` to the count `name`."""
+        self._part()[1][name] += number
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return {"seconds": {stage: s}, "counts": {name: n}} so far."""
+        seconds: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
+        for part_seconds, part_counts in list(self._parts):
+            seconds.update(dict(part_seconds))
+            counts.update(dict(part_counts))
+        return {"seconds": dict(seconds), "counts": dict(counts)}
+
+    def collect(self) -> _Collecting:
+        """Return a context in which this thread's `stage`s are charged here."""
+        return _Collecting(self._part()[0])
+
+    def _part(self) -> tuple[Counter[str], Counter[str]]:
+        part: tuple[Counter[str], Counter[str]] | None = getattr(self._own, "part", None)
+        if part is None:
+            part = self._own.part = (Counter(), Counter())
+            self._parts.append(part)
+        return part
+
+
+class _Collecting:
+    def __init__(self, seconds: Counter[str]) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._before = getattr(_current, "seconds", None)
+        _current.seconds = self._seconds
+
+    def __exit__(self, *_: object) -> None:
+        _current.seconds = self._before
+
+
+class stage:  # noqa: N801 (used as a statement: `with stage("decode"):`)
+    """Charge the time inside the block to a stage of whoever collects in this thread; nothing where nobody does."""
+
+    __slots__ = ("_name", "_start")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        seconds: Counter[str] | None = getattr(_current, "seconds", None)
+        if seconds is not None:
+            seconds[self._name] += time.perf_counter() - self._start
