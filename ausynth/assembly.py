@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ausynth.buffers import BufferPool, rows_of
 from ausynth.labels import DEFAULT_THRESHOLD, Labels
 from ausynth.schedule import Integers, Interleave
 from ausynth.sources.crop import resize_into
@@ -45,6 +46,7 @@ class Assembler:
         transform: the user's augmentation.
         source_names: what the numbers of the sources stand for.
         stats: where the time goes.
+        buffers: the memory of the pictures.
     """
 
     hand: Interleave
@@ -58,6 +60,7 @@ class Assembler:
     transform: Transform | None
     source_names: tuple[str, ...]
     stats: Stats = field(default_factory=Stats)
+    buffers: BufferPool = field(default_factory=BufferPool)
 
     @property
     def plan(self) -> str:
@@ -108,16 +111,19 @@ class Assembler:
         wait: Callable[[], tuple[NDArray[np.uint8], Labels, Integers]] | None,
     ) -> Batch:
         made_B, found_B = np.flatnonzero(synthetic_B), np.flatnonzero(~synthetic_B)
-        images_BHWC = np.empty((len(keys), self.image_size, self.image_size, 3), np.uint8)
+        images_BHWC = self.buffers.take((len(keys), self.image_size, self.image_size, 3))
         # The synthetic side is numbered after the real sources, whether or not it has any sample here.
         source_B = np.full(len(keys), len(self.real.sources) if self.real else 0, np.int64)
         identity_B = np.zeros(len(keys), np.int64)
         labels: list[Labels] = []
         if found_B.size:
             assert self.real is not None  # a ratio below 1 has a real side
-            pixels = np.empty((found_B.size, self._real_size, self._real_size, 3), np.uint8)
+            size = self._real_size
+            direct = rows_of(images_BHWC, found_B) if size == self.image_size else None
+            pixels = self.buffers.take((found_B.size, size, size, 3)) if direct is None else direct
             source_B[found_B], identity_B[found_B], real_labels = self.real.read(ordinal_B[found_B], pixels)
-            _resize_rows(pixels, found_B, images_BHWC)
+            if direct is None:
+                _resize_rows(pixels, found_B, images_BHWC)
             labels.append(real_labels)
         if wait is not None:
             with stage("generate"):

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,9 @@ from ausynth.errors import ConfigurationError
 __all__ = ["Interleave", "Integers", "Mixture", "Permutation", "as_share", "random_bits", "uniform"]
 
 Integers = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 _MAX_DENOMINATOR = 1_000_000
 
@@ -124,7 +128,7 @@ class Permutation:
         purpose: keeps the permutations of one seed apart.
     """
 
-    _ROUNDS = 6
+    _ROUNDS = 4  # enough for a strong pseudorandom permutation (Luby and Rackoff 1988)
 
     def __init__(self, length: int, seed: int, purpose: str = "") -> None:
         if length < 1:
@@ -132,30 +136,34 @@ class Permutation:
         self.length, self.seed, self.purpose = length, seed, purpose
         bits = max(2, (length - 1).bit_length())
         self._low_bits, self._high_bits = bits // 2, bits - bits // 2
+        self._keys = [_key(seed, f"permutation {purpose} {number}") for number in range(self._ROUNDS)]
 
     def at(self, position: ArrayLike, epoch: ArrayLike = 0) -> Integers:
         """Return what stands at each position, 0 <= position < length, in the permutation of `epoch`."""
-        value = np.array(position, dtype=np.int64, ndmin=1)
-        epochs = np.broadcast_to(np.asarray(epoch, dtype=np.int64), value.shape)
-        outside = np.ones(value.shape, dtype=bool)
-        while outside.any():
+        value = np.array(position, dtype=np.uint64, ndmin=1)
+        epochs = np.broadcast_to(np.asarray(epoch, dtype=np.uint64), value.shape)
+        value = self._encrypt(value, epochs)
+        while (outside := np.flatnonzero(value >= np.uint64(self.length))).size:
             value[outside] = self._encrypt(value[outside], epochs[outside])
-            outside = value >= self.length
-        return value
+        return value.astype(np.int64)
 
     def endless(self, ordinal: ArrayLike) -> Integers:
         """Return what stands at each ordinal of the endless sequence epoch 0, epoch 1, ...: each holds all once."""
         epoch, position = np.divmod(np.asarray(ordinal, dtype=np.int64), self.length)
         return self.at(position, epoch)
 
-    def _encrypt(self, value: Integers, epoch: Integers) -> Integers:
+    def _encrypt(self, value: Words, epoch: Words) -> Words:
         left_bits, right_bits = self._high_bits, self._low_bits
-        left, right = value >> right_bits, value & ((1 << right_bits) - 1)
-        for number in range(self._ROUNDS):
-            mixed = random_bits(self.seed, f"permutation {self.purpose} {number}", epoch, right)
-            left, right = right, left ^ (mixed.astype(np.int64) & ((1 << left_bits) - 1))
+        left, right = value >> np.uint64(right_bits), value & np.uint64((1 << right_bits) - 1)
+        salt = _mix(epoch + _GOLDEN)
+        for key in self._keys:
+            # One multiplication spreads the word upwards, and the top bits are taken: a round needs no more.
+            mixed = ((right ^ salt ^ key) + _GOLDEN) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed ^= mixed >> np.uint64(29)
+            mixed *= np.uint64(0x94D049BB133111EB)
+            left, right = right, left ^ (mixed >> np.uint64(64 - left_bits))
             left_bits, right_bits = right_bits, left_bits
-        return (left << right_bits) | right
+        return (left << np.uint64(right_bits)) | right
 
 
 def random_bits(seed: int, purpose: str, *words: ArrayLike) -> NDArray[np.uint64]:
@@ -163,12 +171,10 @@ def random_bits(seed: int, purpose: str, *words: ArrayLike) -> NDArray[np.uint64
 
     Chained splitmix64 finalisers (Steele et al., "Fast splittable pseudorandom number generators", 2014).
     """
-    digest = hashlib.blake2b(f"{seed}\0{purpose}".encode(), digest_size=8).digest()
-    state: NDArray[np.uint64] = np.asarray(int.from_bytes(digest, "little"), dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for word in words:
-            state = _mix(state ^ _mix(np.asarray(word).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)))
-        return _mix(state)
+    state: Words = np.array([_key(seed, purpose)])
+    for word in words:
+        state = _mix(state ^ _mix(np.atleast_1d(word).astype(np.uint64) + _GOLDEN))
+    return _mix(state).reshape(np.broadcast_shapes(*map(np.shape, words)))
 
 
 def uniform(seed: int, purpose: str, *words: ArrayLike) -> NDArray[np.float64]:
@@ -176,7 +182,17 @@ def uniform(seed: int, purpose: str, *words: ArrayLike) -> NDArray[np.float64]:
     return (random_bits(seed, purpose, *words) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
+@lru_cache(maxsize=1024)
+def _key(seed: int, purpose: str) -> np.uint64:
+    digest = hashlib.blake2b(f"{seed}\0{purpose}".encode(), digest_size=8).digest()
+    return np.uint64(int.from_bytes(digest, "little"))
+
+
+def _mix(z: Words) -> Words:
+    z = z.copy()
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z

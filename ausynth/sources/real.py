@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ausynth.buffers import BufferPool, rows_of
 from ausynth.errors import ConfigurationError, FrameError
 from ausynth.labels import Labels
 from ausynth.schedule import Integers, Mixture, Permutation
@@ -57,6 +58,7 @@ class RealSource:
         self.skipped: Counter[str] = Counter()
         """Unreadable pictures by file, and how often each was met."""
         self._failures_in_a_row = 0
+        self._scratch = BufferPool()
 
     @property
     def fingerprint(self) -> str:
@@ -79,9 +81,11 @@ class RealSource:
         for number, source in enumerate(self.sources):
             rows = np.flatnonzero(source_B == number)
             if rows.size:
-                pixels = np.empty((rows.size, *out.shape[1:]), np.uint8)
+                direct = rows_of(out, rows)
+                pixels = self._scratch.take((rows.size, *out.shape[1:])) if direct is None else direct
                 picture_B[rows] = self._read_from(number, source, picture_B[rows], pixels)
-                out[rows] = pixels
+                if direct is None:
+                    out[rows] = pixels
         identity_B = np.zeros_like(picture_B)
         parts: list[Labels] = []
         order: list[NDArray[np.int64]] = []
