@@ -79,7 +79,7 @@ class Assembler:
 
     def begin(self, keys: Integers, step: int) -> Callable[[], Batch]:
         """Start on the samples `keys` (B,) and return the function that makes the batch, in whatever thread."""
-        synthetic_B, ordinal_B = self.hand.first(keys), self.hand.ordinal(keys)
+        synthetic_B, ordinal_B = self.hand.deal(keys)
         wait = None
         if synthetic_B.any():
             assert self.synthetic is not None  # a ratio above 0 has a synthetic side

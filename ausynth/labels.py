@@ -103,15 +103,14 @@ class Labels:
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("intensity", "occurrence", "confidence")
         }
-        return cls(parts[0].aus, **stack)
+        return parts[0]._with(**stack)
 
     def __len__(self) -> int:
         return len(self.intensity)
 
     def __getitem__(self, rows: Any) -> Labels:
         """Return the chosen rows: a slice, a bool (N,) mask, or an array of row numbers."""
-        return Labels(
-            self.aus,
+        return self._with(
             np.atleast_2d(self.intensity[rows]),
             np.atleast_2d(self.occurrence[rows]),
             np.atleast_2d(self.confidence[rows]),
@@ -141,6 +140,18 @@ class Labels:
         occurrence_NA = np.where(np.isnan(self.intensity), self.occurrence, derived_NA)
         confidence_NA = np.where(np.isnan(self.occurrence) & ~np.isnan(occurrence_NA), 1, self.confidence)
         return Labels(self.aus, self.intensity, occurrence_NA.astype(np.float32), confidence_NA.astype(np.float32))
+
+    def _with(self, intensity: Floats, occurrence: Floats, confidence: Floats) -> Labels:
+        """Return labels of the same space with cells that were checked before: a stream does this for every batch."""
+        labels = object.__new__(Labels)
+        for name, value in (
+            ("aus", self.aus),
+            ("intensity", intensity),
+            ("occurrence", occurrence),
+            ("confidence", confidence),
+        ):
+            object.__setattr__(labels, name, value)
+        return labels
 
     def rates(self) -> Floats:
         """Return the (A,) share of pictures in which each AU occurs, among those where it is known; NaN if nowhere."""

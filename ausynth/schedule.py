@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ausynth.errors import ConfigurationError
 
-__all__ = ["Interleave", "Integers", "Mixture", "Permutation", "as_share", "random_bits", "uniform"]
+__all__ = ["Integers", "Interleave", "Mixture", "Permutation", "as_share", "random_bits", "uniform"]
 
 Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -50,10 +50,10 @@ class Interleave:
 
     Index k goes to the first hand where floor((k + 1) share) > floor(k share): a Bresenham line.
 
-    >>> hand = Interleave(Fraction(2, 3))
-    >>> hand.first(range(6)).tolist()
+    >>> first, ordinal = Interleave(Fraction(2, 3)).deal(range(6))
+    >>> first.tolist()
     [False, True, True, False, True, True]
-    >>> hand.ordinal(range(6)).tolist()
+    >>> ordinal.tolist()
     [0, 0, 1, 1, 2, 3]
     """
 
@@ -66,16 +66,12 @@ class Interleave:
         counted: Integers = whole * self.share.numerator + rest * self.share.numerator // self.share.denominator
         return counted
 
-    def first(self, k: ArrayLike) -> NDArray[np.bool_]:
-        """Return which indices go to the first hand."""
-        index = np.asarray(k, dtype=np.int64)
-        return self.count(index + 1) > self.count(index)
-
-    def ordinal(self, k: ArrayLike) -> Integers:
-        """Return each index's place in the hand that it goes to."""
+    def deal(self, k: ArrayLike) -> tuple[NDArray[np.bool_], Integers]:
+        """Return which indices go to the first hand, and each index's place in the hand that it goes to."""
         index = np.asarray(k, dtype=np.int64)
         before = self.count(index)
-        return np.where(self.first(index), before, index - before)
+        first = self.count(index + 1) > before
+        return first, np.where(first, before, index - before)
 
 
 class Mixture:
@@ -108,9 +104,9 @@ class Mixture:
         source = np.full(ordinal.shape, -1, dtype=np.int64)
         for number, hand in enumerate(self._hands):
             open_ = source < 0
-            mine = hand.first(ordinal) & open_
-            ordinal = np.where(open_, hand.ordinal(ordinal), ordinal)
-            source[mine] = number
+            first, place = hand.deal(ordinal)
+            ordinal = np.where(open_, place, ordinal)
+            source[first & open_] = number
         return source, ordinal
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import Any
 
-__all__ = ["Stats", "stage"]
+__all__ = ["Stats", "charge", "stage"]
 
 _current = threading.local()
 
@@ -65,6 +65,17 @@ class _Collecting:
 
     def __exit__(self, *_: object) -> None:
         _current.seconds = self._before
+
+
+def charge(read: float, decode: float) -> None:
+    """Charge seconds to the stages "read" and "decode" of whoever collects in this thread; see `stage`.
+
+    One call for both, since it is made 25,000 times a second.
+    """
+    seconds: Counter[str] | None = getattr(_current, "seconds", None)
+    if seconds is not None:
+        seconds["read"] += read
+        seconds["decode"] += decode
 
 
 class stage:  # noqa: N801 (used as a statement: `with stage("decode"):`)

@@ -192,8 +192,7 @@ def test_a_killed_worker_is_noticed():
     next(iterator)
     os.kill(iterator._workers[0].pid, signal.SIGKILL)
     with pytest.raises(RuntimeError, match="DataLoader worker .* killed|exited unexpectedly"):
-        for _ in range(1000):
-            next(iterator)
+        list(islice(iterator, 1000))
     del iterator
 
 

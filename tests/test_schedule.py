@@ -29,21 +29,21 @@ def test_a_share_outside_0_to_1_is_refused(value):
 def test_any_window_holds_the_share_within_one(ratio, start, length):
     share = as_share(ratio)
     window = np.arange(start, start + length)
-    assert abs(int(Interleave(share).first(window).sum()) - length * share) < 1
+    first, _ = Interleave(share).deal(window)
+    assert abs(int(first.sum()) - length * share) < 1
 
 
 @given(ratio=st.sampled_from(RATIOS) | st.floats(0, 1), start=starts)
 def test_each_hand_is_dealt_without_gap_or_repeat(ratio, start):
     hand = Interleave(as_share(ratio))
     window = np.arange(start, start + 500)
-    first, ordinal = hand.first(window), hand.ordinal(window)
+    first, ordinal = hand.deal(window)
     for mine in (first, ~first):
         assert (np.diff(ordinal[mine]) == 1).all()
 
 
 def test_both_hands_start_at_zero():
-    hand = Interleave(Fraction(1, 3))
-    first, ordinal = hand.first(range(30)), hand.ordinal(range(30))
+    first, ordinal = Interleave(Fraction(1, 3)).deal(range(30))
     assert ordinal[first].tolist() == list(range(10))
     assert ordinal[~first].tolist() == list(range(20))
 

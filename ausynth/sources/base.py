@@ -147,11 +147,15 @@ class PictureSource:
             raise ConfigurationError(
                 f"out has shape {out.shape} and type {out.dtype}", expected=f"uint8 ({len(indices)}, H, W, 3)"
             )
-        for position, index in enumerate(indices):
-            if not 0 <= index < len(self):
-                raise ConfigurationError(f"picture {index} of {self.name}", expected=f"0 to {len(self) - 1}")
-            try:
-                self.crop.apply(self.frames.load(int(index)), int(index), out[position])
-            except FrameError as error:
-                error.position = position
-                raise
+        chosen = np.asarray(indices, dtype=np.int64)
+        wrong = (chosen < 0) | (chosen >= len(self))
+        if wrong.any():
+            raise ConfigurationError(f"picture {chosen[wrong][0]} of {self.name}", expected=f"0 to {len(self) - 1}")
+        load, crop = self.frames.load, self.crop.apply
+        position = 0
+        try:
+            for position, index in enumerate(chosen.tolist()):
+                crop(load(index), index, out[position])
+        except FrameError as error:
+            error.position = position
+            raise

@@ -52,7 +52,8 @@ class RealSource:
         self.weights = tuple(weights) if weights is not None else tuple(len(source) for source in sources)
         self.mixture = Mixture(self.weights)
         self.orders = [
-            Permutation(len(source), seed, f"order of {number} {source.name}") for number, source in enumerate(sources)
+            _Order(Permutation(len(source), seed, f"order of {number} {source.name}"))
+            for number, source in enumerate(sources)
         ]
         self._labels = [source.labels.project(aus) for source in sources]
         self.skipped: Counter[str] = Counter()
@@ -72,7 +73,7 @@ class RealSource:
         picture_B = np.zeros_like(place_B)
         for number, order in enumerate(self.orders):
             mine = source_B == number
-            picture_B[mine] = order.endless(place_B[mine])
+            picture_B[mine] = order.at(place_B[mine])
         return source_B, picture_B
 
     def read(self, ordinals: Integers, out: Pixels) -> tuple[Integers, Integers, Labels]:
@@ -131,3 +132,32 @@ class RealSource:
             attempt += 1
             retry = Permutation(len(source), self.seed, f"attempt {attempt} of {number} {source.name}")
             picture = int(retry.at(picture)[0])
+
+
+class _Order:
+    """An endless permutation, computed by blocks of ordinals: for a few at a time, calling numpy is most of the work."""
+
+    _BLOCK = 1024
+    _KEPT = 8
+
+    def __init__(self, permutation: Permutation) -> None:
+        self.permutation = permutation
+        self._blocks: dict[int, Integers] = {}
+
+    def at(self, ordinals: Integers) -> Integers:
+        """Return what stands at each ordinal."""
+        block_B, row_B = np.divmod(ordinals, self._BLOCK)
+        picked_B = np.empty_like(row_B)
+        for block in set(block_B.tolist()):
+            mine = block_B == block
+            picked_B[mine] = self._block(block)[row_B[mine]]
+        return picked_B
+
+    def _block(self, number: int) -> Integers:
+        block = self._blocks.get(number)
+        if block is None:
+            block = self.permutation.endless(np.arange(number * self._BLOCK, (number + 1) * self._BLOCK))
+            # Replaced as a whole: threads see the old table or the new one, and any block is as good as another.
+            kept = dict(list(self._blocks.items())[-self._KEPT :])
+            self._blocks = {**kept, number: block}
+        return block

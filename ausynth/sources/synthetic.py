@@ -13,7 +13,6 @@ from ausynth.generators.base import Conditions, Generated, Generator
 from ausynth.labels import Labels
 from ausynth.samplers.base import LabelSampler
 from ausynth.schedule import Integers, Permutation, random_bits
-
 from ausynth.sources.blocks import BlockRunner
 
 __all__ = ["SyntheticSource"]
@@ -60,7 +59,8 @@ class SyntheticSource:
         """Ask for the ordinals (B,) and return the function that waits for them.
 
         It returns images (B, H, W, 3) at the generator's size, labels over its AUs, and identities (B,). A generator of
-        blocks starts on them now; one whose pictures are independent makes them when they are waited for, in that thread.
+        blocks starts on them now; one whose pictures are independent makes them when they are waited for, in the
+        thread that waits.
         """
         j_B = np.asarray(ordinals, dtype=np.int64)
         if self.generator.block_size == 1:
@@ -70,7 +70,9 @@ class SyntheticSource:
 
         def wait() -> tuple[NDArray[np.uint8], Labels, Integers]:
             made = {block: future.result() for block, future in asked.items()}
-            images_BHWC = np.stack([made[block].images[row] for block, row in zip(blocks_B.tolist(), rows_B, strict=True)])
+            images_BHWC = np.stack(
+                [made[block].images[row] for block, row in zip(blocks_B.tolist(), rows_B, strict=True)]
+            )
             parts = [made[block].labels[rows_B[blocks_B == block]] for block in made]
             order = np.concatenate([np.flatnonzero(blocks_B == block) for block in made])
             return images_BHWC, Labels.concatenate(parts)[np.argsort(order)], self.people.endless(j_B)
