@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,7 +18,9 @@ _PREFIX = "ausynth-batch"
 _pools = itertools.count()
 
 
-def prefetch(make: Callable[[Task], Result], tasks: Iterable[Task], *, threads: int, ahead: int) -> Iterator[Result]:
+def prefetch(
+    make: Callable[[Task], Result], tasks: Iterable[Task], *, threads: int, ahead: int
+) -> Generator[Result, None, None]:
     """Yield `make(task)` for each task, in order, made by `threads` threads up to `ahead` results before it is wanted.
 
     >>> list(prefetch(lambda n: n * n, range(4), threads=2, ahead=3))
@@ -32,7 +34,7 @@ def prefetch(make: Callable[[Task], Result], tasks: Iterable[Task], *, threads: 
         make: called on the threads; must be thread-safe where `threads` is above 1.
         tasks: may be endless.
         threads: 0 makes everything here, when it is asked for.
-        ahead: results kept in memory at most, beside the one that is yielded; at least `threads` keeps all of them busy.
+        ahead: results kept in memory at most, beside the one that is yielded; `threads` or more keeps them all busy.
     """
     if threads == 0:
         yield from map(make, tasks)

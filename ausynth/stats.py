@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 __all__ = ["Stats", "charge", "stage"]
+
+Seconds = defaultdict[str, float]
 
 _current = threading.local()
 
@@ -24,7 +26,7 @@ class Stats:
 
     def __init__(self) -> None:
         # A part for each thread that ever collected here: no lock that a fork could leave held.
-        self._parts: list[tuple[Counter[str], Counter[str]]] = []
+        self._parts: list[tuple[Seconds, Counter[str]]] = []
         self._own = threading.local()
 
     def __reduce__(self) -> tuple[type[Stats], tuple[()]]:
@@ -36,10 +38,11 @@ class Stats:
 
     def snapshot(self) -> dict[str, Any]:
         """Return {"seconds": {stage: s}, "counts": {name: n}} so far."""
-        seconds: Counter[str] = Counter()
+        seconds: Seconds = defaultdict(float)
         counts: Counter[str] = Counter()
         for part_seconds, part_counts in list(self._parts):
-            seconds.update(dict(part_seconds))
+            for name, spent in list(part_seconds.items()):
+                seconds[name] += spent
             counts.update(dict(part_counts))
         return {"seconds": dict(seconds), "counts": dict(counts)}
 
@@ -47,16 +50,16 @@ class Stats:
         """Return a context in which this thread's `stage`s are charged here."""
         return _Collecting(self._part()[0])
 
-    def _part(self) -> tuple[Counter[str], Counter[str]]:
-        part: tuple[Counter[str], Counter[str]] | None = getattr(self._own, "part", None)
+    def _part(self) -> tuple[Seconds, Counter[str]]:
+        part: tuple[Seconds, Counter[str]] | None = getattr(self._own, "part", None)
         if part is None:
-            part = self._own.part = (Counter(), Counter())
+            part = self._own.part = (defaultdict(float), Counter())
             self._parts.append(part)
         return part
 
 
 class _Collecting:
-    def __init__(self, seconds: Counter[str]) -> None:
+    def __init__(self, seconds: Seconds) -> None:
         self._seconds = seconds
 
     def __enter__(self) -> None:
@@ -72,7 +75,7 @@ def charge(read: float, decode: float) -> None:
 
     One call for both, since it is made 25,000 times a second.
     """
-    seconds: Counter[str] | None = getattr(_current, "seconds", None)
+    seconds: Seconds | None = getattr(_current, "seconds", None)
     if seconds is not None:
         seconds["read"] += read
         seconds["decode"] += decode
@@ -90,6 +93,6 @@ class stage:  # noqa: N801 (used as a statement: `with stage("decode"):`)
         self._start = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        seconds: Counter[str] | None = getattr(_current, "seconds", None)
+        seconds: Seconds | None = getattr(_current, "seconds", None)
         if seconds is not None:
             seconds[self._name] += time.perf_counter() - self._start

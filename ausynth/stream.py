@@ -84,7 +84,7 @@ class MixedStream(IterableDataset[Any]):
         on_error: at an unreadable frame "raise", or "skip": take another and count it in `skipped`.
         as_tuple: yield `(image, occurrence)`, and `(image, occurrence, mask)` where anything is uncoded.
         identities: how many synthetic people there are.
-        threads: how many threads make batches, each a whole one; default a thread for each core, up to 8. 0: none, as in
+        threads: how many threads make batches, each a whole one; default one for each core, up to 8; 0: none, as in
             `DataLoader` workers.
         prefetch: how many batches are ready ahead of the loop, beside those that the threads are making.
         rank, world_size: this process's place among those that share the stream; default from torch.distributed, or

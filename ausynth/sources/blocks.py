@@ -41,7 +41,7 @@ class BlockRunner:
 
     @contextlib.contextmanager
     def thread(self) -> Iterator[None]:
-        """Give the generator a thread of its own inside the block; outside, blocks are made where they are asked for."""
+        """Give the generator a thread of its own meanwhile; without, blocks are made where they are asked for."""
         self._refresh()
         if self._executor is not None:  # another iterator of the same stream gave it one
             yield

@@ -135,7 +135,7 @@ class RealSource:
 
 
 class _Order:
-    """An endless permutation, computed by blocks of ordinals: for a few at a time, calling numpy is most of the work."""
+    """An endless permutation, computed by blocks of ordinals: for a few, calling numpy is most of the work."""
 
     _BLOCK = 1024
     _KEPT = 8
