@@ -130,9 +130,11 @@ class Assembler:
                 pixels, made_labels, identity_B[made_B] = wait()
             _resize_rows(pixels, made_B, images_BHWC)
             labels.append(made_labels.at_threshold(self.threshold or DEFAULT_THRESHOLD).project(self.aus))
-        for number, name in enumerate(self.source_names):
-            self.stats.count(name, int((source_B == number).sum()))
-        joined = Labels.concatenate(labels)[np.argsort(np.concatenate([found_B, made_B]))]
+        for name, count in zip(self.source_names, np.bincount(source_B).tolist(), strict=False):
+            self.stats.count(name, count)
+        joined = labels[0]
+        if len(labels) > 1:
+            joined = Labels.concatenate(labels)[np.argsort(np.concatenate([found_B, made_B]))]
         return {
             "image": self._augment(images_BHWC, keys),
             "occurrence": torch.from_numpy(joined.occurrence),

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -36,7 +37,14 @@ class Report:
     def add(self, name: str, value: float, ratio: float | None = None) -> None:
         """Add a row and its key."""
         self._table.add_row(name.replace("_", " "), f"{value:,.1f}", "" if ratio is None else f"{ratio:.2f}")
-        self.key(name, value)
+        self.key(re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"), value)
+
+    def words(self, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+        """Print a table of words beside the figures."""
+        table = Table(*header)
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
 
     def key(self, name: str, value: float) -> None:
         """Add a key without a row."""

@@ -1,138 +1,138 @@
-"""How fast does a first MixedStream run, beside the decoder alone and a torch map-style loader on the same files?
+"""How close does MixedStream come to the decoder, and how do other loaders do on the same files?
 
-    python benchmarks/stream.py [--quick] [--json PATH]
+    python benchmarks/stream.py [--quick] [--json PATH]       (peers: pip install 'ausynth[bench]')
 
-20,000 JPEG faces of 112 px (rendered, then written in many copies) in two labelled folders; batches of 64; images a
-second, median of interleaved rounds, everything in this process on one thread unless the row says otherwise. The limit
-is `cv2.imdecode` of the same files, nothing else.
+20,000 JPEG faces of 112 px in two labelled folders, mixed half and half, batches of 64: images a second, median of five
+interleaved rounds, two threads (or worker processes, where a loader is made for those). The limit is two threads that
+read and decode the same files in the same random order and do nothing else. Then, for each loader, what a training run
+relies on: is the mixture exact in every batch, is a second run equal, does a run that stopped after 12 batches go on
+without losing or repeating a sample, with as many, fewer and more workers.
 """
 
 from __future__ import annotations
 
-import csv
+import gc
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from common import Report, arguments
-from torch.utils.data import DataLoader, Dataset
+from peers import BATCH, Files, Grain, Mixed, Peer, TorchdataNodes, TorchIterable, TorchMap, write_faces
 
-import ausynth
-from ausynth import facs
-from ausynth.generators.base import Conditions, Generated
-from ausynth.labels import Labels
-from ausynth.samplers.combinations import CombinationSampler
-from ausynth.sources import Folder
-from ausynth.sources.images import decode_image
-
-BATCH = 64
+WORKERS = 2
 
 
-class FreeGenerator:
-    """A generator that costs nothing: what is left is the stream."""
+def decode_limit(files: Files, images: int) -> float:
+    """Return images a second of threads that only read and decode, each its own share."""
+    order = np.random.default_rng(0).permutation(len(files))[:images].tolist()
 
-    name, fingerprint, image_size, aus, block_size = "free", "free", 112, facs.UNION_17, 1
+    def share(start: int) -> None:
+        for key in order[start::WORKERS]:
+            files.image(key)
 
-    def generate(self, conditions: Conditions) -> Generated:
-        images = np.zeros((len(conditions), 112, 112, 3), np.uint8)
-        return Generated(images, Labels.from_intensity(self.aus, conditions.intensity))
-
-
-class MapStyle(Dataset):
-    """What a training script has today: a list of files and labels, a picture at a time."""
-
-    def __init__(self, paths: list[Path], labels: np.ndarray) -> None:
-        self.paths, self.labels = paths, torch.from_numpy(labels)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image = decode_image(self.paths[index].read_bytes(), self.paths[index])
-        return torch.from_numpy(image).permute(2, 0, 1), self.labels[index]
+    start = time.perf_counter()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(share, range(WORKERS)))
+    return len(order) / (time.perf_counter() - start)
 
 
-def write_faces(folder: Path, count: int) -> list[Folder]:
-    """Write `count` JPEG faces as two labelled folders."""
-    generator = ausynth.load_generator("rendered", image_size=112)
-    distinct = min(count, 256)
-    intensity = CombinationSampler(generator.aus).sample(np.arange(distinct), 0)
-    made = generator.generate(Conditions(intensity, np.arange(distinct), np.arange(distinct)))
-    coded = [
-        cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for image in made.images
-    ]
-    sources = []
-    for half in range(2):
-        rows = range(half * count // 2, (half + 1) * count // 2)
-        root = folder / f"half{half}"
-        root.mkdir()
-        with (root / "labels.csv").open("w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(["image", "identity", *(f"AU{au}" for au in generator.aus)])
-            for row in rows:
-                (root / f"{row:06d}.jpg").write_bytes(coded[row % distinct])
-                table.writerow([f"{row:06d}.jpg", row % 40, *intensity[row % distinct].astype(int)])
-        sources.append(Folder(root / "labels.csv", root))
-    return sources
-
-
-def rate(batches: Iterator[object], count: int) -> float:
-    """Return images a second over `count` batches, after one that warms up."""
-    next(batches)
+def rate(batches: Iterator[Any], count: int) -> float:
+    """Return images a second over `count` batches, after some that fill the buffers."""
+    for _ in islice(batches, 12):
+        pass
     start = time.perf_counter()
     for _ in islice(batches, count):
         pass
     return count * BATCH / (time.perf_counter() - start)
 
 
+def exact(peer: Peer, files: Files, workers: int) -> str:
+    """Return whether every batch holds as many of the first source as of the second."""
+    counts = [int(_first(batch, files).sum()) for batch in _take(peer, workers, 40)]
+    return "exact" if set(counts) == {BATCH // 2} else f"{min(counts)} to {max(counts)} of {BATCH}"
+
+
+def rerun(peer: Peer, workers: int) -> str:
+    """Return whether a second run gives the same samples in the same order."""
+    first, second = ([batch["keys"].tolist() for batch in _take(peer, workers, 12)] for _ in range(2))
+    return "equal" if first == second else "differs"
+
+
+def resume(peer: Peer, before: int, after: int) -> str:
+    """Return how many samples a run that stops after 12 batches and goes on for 12 loses and repeats."""
+    whole = [key for batch in _take(peer, before, 24) for key in batch["keys"].tolist()]
+    iterator = peer.open(before)
+    seen = list(islice(iterator, 12))
+    state = peer.state(seen[-1])
+    if state is None:
+        return "no state"
+    iterator.close()
+    try:
+        rest = list(islice(peer.open(after, state), 12))
+    except Exception as error:  # what a user would meet
+        return type(error).__name__
+    keys = [key for batch in (*seen, *rest) for key in batch["keys"].tolist()]
+    lost, repeated = len(set(whole) - set(keys)), len(keys) - len(set(keys))
+    return f"{lost} lost, {repeated} repeated" + ("" if keys == whole else ", another order")
+
+
+def _take(peer: Peer, workers: int, count: int) -> list[dict[str, Any]]:
+    iterator = peer.open(workers)
+    batches = list(islice(iterator, count))
+    iterator.close()
+    return batches
+
+
+def _first(batch: dict[str, Any], files: Files) -> np.ndarray:
+    return np.asarray(batch["first"] if "first" in batch else batch["keys"] < files.half)
+
+
 def main() -> None:
     options = arguments(__doc__)
-    files, batches, rounds = (1_000, 8, 3) if options.quick else (20_000, 60, 5)
+    count, batches, rounds = (2_000, 10, 2) if options.quick else (20_000, 150, 5)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        sources = write_faces(Path(folder), files)
-        paths = [source.frames.root / path for source in sources for path in source.frames.paths]
-        labels = np.concatenate([source.labels.occurrence for source in sources])
-        order = np.random.default_rng(0).permutation(len(paths))
-
-        def decoder() -> Iterator[object]:
-            for start in range(0, len(order) - BATCH, BATCH):
-                yield [
-                    cv2.imdecode(np.fromfile(paths[i], np.uint8), cv2.IMREAD_COLOR_RGB) for i in order[start:][:BATCH]
-                ]
-
-        def stream(ratio: float, generator: object = "rendered") -> Iterator[object]:
-            return iter(ausynth.MixedStream(sources, ratio, generator=generator, aus="union-17", batch_size=BATCH))
-
-        def map_style(workers: int) -> Iterator[object]:
-            return iter(DataLoader(MapStyle(paths, labels), BATCH, shuffle=True, num_workers=workers))
-
-        rows: dict[str, Callable[[], Iterator[object]]] = {
-            "decode_limit": decoder,
-            "mixed_ratio_0": lambda: stream(0),
-            "mixed_ratio_half_free_generator": lambda: stream(0.5, FreeGenerator()),
-            "mixed_ratio_half_rendered": lambda: stream(0.5),
-            "torch_map_style": lambda: map_style(0),
-            "torch_map_style_2_workers": lambda: map_style(2),
-        }
-        seen: dict[str, list[float]] = {name: [] for name in rows}
+        sources = write_faces(Path(folder), count)
+        files = Files(sources)
+        mixed = Mixed(sources, 0, "MixedStream, ratio 0")
+        half = Mixed(sources, 0.5, "MixedStream, ratio .5, free generator")
+        processes = Mixed(sources, 0, "MixedStream in DataLoader workers", processes=True)
+        peers: list[Peer] = [mixed, half, processes, TorchMap(files), TorchIterable(files), Grain(files)]
+        peers.append(TorchdataNodes(files))
+        report = Report(f"{WORKERS} workers, batches of {BATCH}, {count:,} JPEG files of 112 px: images a second")
+        seen: dict[str, list[float]] = {"decode limit": [], **{peer.name: [] for peer in peers}}
         for _ in range(rounds):
-            for name, begin in rows.items():
-                few = 2 if options.quick else 8
-                seen[name].append(rate(begin(), few if "rendered" in name else batches))
-    report = Report("images a second, batches of 64, 112 px JPEG faces")
-    median = {name: statistics.median(values) for name, values in seen.items()}
-    for name, value in median.items():
-        report.add(name, value, ratio=value / median["decode_limit"])
-    report.key("ratio_to_decode_limit", median["mixed_ratio_0"] / median["decode_limit"])
+            seen["decode limit"].append(decode_limit(files, batches * BATCH))
+            for peer in peers:
+                iterator = peer.open(WORKERS)
+                seen[peer.name].append(rate(iterator, batches))
+                iterator.close()
+                gc.collect()
+        median = {name: statistics.median(values) for name, values in seen.items()}
+        for name, value in median.items():
+            report.add(name, value, ratio=value / median["decode limit"])
+        report.key("ratio_to_decode_limit", median[mixed.name] / median["decode limit"])
+        best = max(median[peer.name] for peer in peers if not isinstance(peer, Mixed))
+        report.key("ratio_to_best_peer", median[mixed.name] / best)
+        checks: dict[str, Callable[[Peer], str]] = {
+            "mixture": lambda peer: exact(peer, files, WORKERS),
+            "rerun": lambda peer: rerun(peer, WORKERS),
+            "resume, 2 workers": lambda peer: resume(peer, 2, 2),
+            "resume, 1 worker": lambda peer: resume(peer, 2, 1),
+            "resume, 3 workers": lambda peer: resume(peer, 2, 3),
+        }
+        rows = [(peer.name, *(check(peer) for check in checks.values())) for peer in (mixed, *peers[2:])]
     report.finish(options.json)
+    report.words(("what a run relies on", *checks), rows)
 
 
 if __name__ == "__main__":

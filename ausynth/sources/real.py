@@ -24,6 +24,8 @@ OnError = Literal["raise", "skip"]
 FAILURE_BUDGET = 100
 """Unreadable pictures in a row after which `on_error="skip"` gives up: by then the disk is gone, not a file."""
 
+_PICK_BLOCK, _PICKS_KEPT = 1024, 8
+
 
 class RealSource:
     """An endless sequence over the pictures of several sources: each is shown once before any is shown again.
@@ -52,10 +54,13 @@ class RealSource:
         self.weights = tuple(weights) if weights is not None else tuple(len(source) for source in sources)
         self.mixture = Mixture(self.weights)
         self.orders = [
-            _Order(Permutation(len(source), seed, f"order of {number} {source.name}"))
-            for number, source in enumerate(sources)
+            Permutation(len(source), seed, f"order of {number} {source.name}") for number, source in enumerate(sources)
         ]
-        self._labels = [source.labels.project(aus) for source in sources]
+        # All sources behind one another: a batch's labels are then one look-up, whatever it is mixed from.
+        self._starts = np.cumsum([0, *map(len, sources)])[:-1]
+        self._labels = Labels.concatenate([source.labels.project(aus) for source in sources])
+        self._identities = np.concatenate([source.identities for source in sources])
+        self._picked: dict[int, tuple[Integers, Integers]] = {}
         self.skipped: Counter[str] = Counter()
         """Unreadable pictures by file, and how often each was met."""
         self._failures_in_a_row = 0
@@ -68,13 +73,34 @@ class RealSource:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def pick(self, ordinals: Integers) -> tuple[Integers, Integers]:
-        """Return the source (B,) and the picture in it (B,) of each ordinal (B,); nothing is read."""
-        source_B, place_B = self.mixture.deal(ordinals)
-        picture_B = np.zeros_like(place_B)
-        for number, order in enumerate(self.orders):
-            mine = source_B == number
-            picture_B[mine] = order.at(place_B[mine])
+        """Return the source (B,) and the picture in it (B,) of each ordinal (B,); nothing is read.
+
+        Computed by blocks of ordinals: for a batch at a time, calling numpy would be most of the work.
+        """
+        block_B, row_B = np.divmod(ordinals, _PICK_BLOCK)
+        numbers = sorted(set(block_B.tolist()))
+        if len(numbers) == 1:
+            source_N, picture_N = self._pick_block(numbers[0])
+            return source_N[row_B], picture_N[row_B]
+        source_B, picture_B = np.empty_like(row_B), np.empty_like(row_B)
+        for number in numbers:
+            mine = block_B == number
+            source_N, picture_N = self._pick_block(number)
+            source_B[mine], picture_B[mine] = source_N[row_B[mine]], picture_N[row_B[mine]]
         return source_B, picture_B
+
+    def _pick_block(self, number: int) -> tuple[Integers, Integers]:
+        block = self._picked.get(number)
+        if block is None:
+            source_N, place_N = self.mixture.deal(np.arange(number * _PICK_BLOCK, (number + 1) * _PICK_BLOCK))
+            picture_N = np.empty_like(place_N)
+            for source, order in enumerate(self.orders):
+                mine = source_N == source
+                picture_N[mine] = order.endless(place_N[mine])
+            block = (source_N, picture_N)
+            # Replaced as a whole: threads see the old table or the new one, and any block is as good as another.
+            self._picked = {**dict(list(self._picked.items())[-_PICKS_KEPT:]), number: block}
+        return block
 
     def read(self, ordinals: Integers, out: Pixels) -> tuple[Integers, Integers, Labels]:
         """Decode into `out` (B, H, W, 3) and return source (B,), identity in the source (B,), and labels."""
@@ -87,16 +113,8 @@ class RealSource:
                 picture_B[rows] = self._read_from(number, source, picture_B[rows], pixels)
                 if direct is None:
                     out[rows] = pixels
-        identity_B = np.zeros_like(picture_B)
-        parts: list[Labels] = []
-        order: list[NDArray[np.int64]] = []
-        for number, source in enumerate(self.sources):
-            rows = np.flatnonzero(source_B == number)
-            identity_B[rows] = source.identities[picture_B[rows]]
-            if rows.size:
-                parts.append(self._labels[number][picture_B[rows]])
-                order.append(rows)
-        return source_B, identity_B, Labels.concatenate(parts)[np.argsort(np.concatenate(order))]
+        place_B = self._starts[source_B] + picture_B
+        return source_B, self._identities[place_B], self._labels[place_B]
 
     def _read_from(self, number: int, source: Source, pictures: Integers, out: Pixels) -> Integers:
         """Read `pictures` of one source; return which pictures were read in the end."""
@@ -132,32 +150,3 @@ class RealSource:
             attempt += 1
             retry = Permutation(len(source), self.seed, f"attempt {attempt} of {number} {source.name}")
             picture = int(retry.at(picture)[0])
-
-
-class _Order:
-    """An endless permutation, computed by blocks of ordinals: for a few, calling numpy is most of the work."""
-
-    _BLOCK = 1024
-    _KEPT = 8
-
-    def __init__(self, permutation: Permutation) -> None:
-        self.permutation = permutation
-        self._blocks: dict[int, Integers] = {}
-
-    def at(self, ordinals: Integers) -> Integers:
-        """Return what stands at each ordinal."""
-        block_B, row_B = np.divmod(ordinals, self._BLOCK)
-        picked_B = np.empty_like(row_B)
-        for block in set(block_B.tolist()):
-            mine = block_B == block
-            picked_B[mine] = self._block(block)[row_B[mine]]
-        return picked_B
-
-    def _block(self, number: int) -> Integers:
-        block = self._blocks.get(number)
-        if block is None:
-            block = self.permutation.endless(np.arange(number * self._BLOCK, (number + 1) * self._BLOCK))
-            # Replaced as a whole: threads see the old table or the new one, and any block is as good as another.
-            kept = dict(list(self._blocks.items())[-self._KEPT :])
-            self._blocks = {**kept, number: block}
-        return block
