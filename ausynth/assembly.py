@@ -45,6 +45,7 @@ class Assembler:
         seed: of the augmentation; both sides have their own.
         transform: the user's augmentation.
         source_names: what the numbers of the sources stand for.
+        pinned: whether tensors are put into pinned memory, from which CUDA copies without waiting.
         stats: where the time goes.
         buffers: the memory of the pictures.
     """
@@ -59,6 +60,7 @@ class Assembler:
     seed: int
     transform: Transform | None
     source_names: tuple[str, ...]
+    pinned: bool = False
     stats: Stats = field(default_factory=Stats)
     buffers: BufferPool = field(default_factory=BufferPool)
 
@@ -135,7 +137,7 @@ class Assembler:
         joined = labels[0]
         if len(labels) > 1:
             joined = Labels.concatenate(labels)[np.argsort(np.concatenate([found_B, made_B]))]
-        return {
+        batch = {
             "image": self._augment(images_BHWC, keys),
             "occurrence": torch.from_numpy(joined.occurrence),
             "intensity": torch.from_numpy(joined.intensity),
@@ -145,8 +147,10 @@ class Assembler:
             "identity": torch.from_numpy(source_B * IDENTITY_SPAN + identity_B),
             "source": torch.from_numpy(source_B),
             "key": torch.from_numpy(keys),
-            "step": step,
         }
+        if self.pinned:
+            batch = {name: value.pin_memory() for name, value in batch.items()}
+        return {**batch, "step": step}
 
     @property
     def _real_size(self) -> int:

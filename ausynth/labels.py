@@ -99,6 +99,8 @@ class Labels:
         if any(part.aus != parts[0].aus for part in parts):
             spaces = sorted({part.aus for part in parts})
             raise ConfigurationError(f"labels of different spaces {spaces}", expected="one", do="project() them first")
+        if len(parts) == 1:
+            return parts[0]
         stack = {
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("intensity", "occurrence", "confidence")

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any, get_args
 
@@ -15,18 +16,19 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from ausynth.assembly import IDENTITY_SPAN, Assembler, Batch
 from ausynth.errors import ConfigurationError, require_whole
-from ausynth.generators import load_generator
 from ausynth.generators.base import Generator
 from ausynth.prefetch import prefetch
+from ausynth.progress import Progress
 from ausynth.ranks import place_among_ranks
 from ausynth.samplers.base import LabelSampler
 from ausynth.samplers.combinations import CombinationSampler
 from ausynth.schedule import Interleave, as_share
 from ausynth.sources.base import Source
-from ausynth.sources.opening import open_real, resolve_aus
+from ausynth.sources.opening import distinct_names, open_generator, open_real, resolve_aus
 from ausynth.sources.real import OnError, RealSource
 from ausynth.sources.synthetic import SyntheticSource
 from ausynth.stats import stage
+from ausynth.transfer import resolve_device, to_device
 from ausynth.transforms import Transform
 
 __all__ = ["Batch", "MixedStream"]
@@ -84,6 +86,7 @@ class MixedStream(IterableDataset[Any]):
         on_error: at an unreadable frame "raise", or "skip": take another and count it in `skipped`.
         as_tuple: yield `(image, occurrence)`, and `(image, occurrence, mask)` where anything is uncoded.
         identities: how many synthetic people there are.
+        device: where batches go; a CUDA device gets them from pinned memory, one batch ahead of the loop.
         threads: how many threads make batches, each a whole one; default one for each core, up to 8; 0: none, as in
             `DataLoader` workers.
         prefetch: how many batches are ready ahead of the loop, beside those that the threads are making.
@@ -119,8 +122,9 @@ class MixedStream(IterableDataset[Any]):
         on_error: OnError = "raise",
         as_tuple: bool = False,
         identities: int = 10_000,
+        device: str | torch.device | None = None,
         threads: int | None = None,
-        prefetch: int = 2,
+        prefetch: int = 4,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
@@ -139,6 +143,7 @@ class MixedStream(IterableDataset[Any]):
             raise ConfigurationError(f"on_error={on_error!r}", expected="'raise' or 'skip'")
         if real is None and share < 1:
             raise ConfigurationError(f"real=None with ratio={ratio}", expected="a real source, or ratio=1")
+        self.device = resolve_device(device)
         self.threads = min(8, os.cpu_count() or 1) if threads is None else threads
         self.prefetch = prefetch
         require_whole("threads", self.threads, 0)
@@ -146,11 +151,11 @@ class MixedStream(IterableDataset[Any]):
         self.rank, self.world_size = place_among_ranks(rank, world_size)
         self.batch_size, self.steps_per_epoch, self.as_tuple = batch_size, steps_per_epoch, as_tuple
 
-        self.generator = _open_generator(generator, image_size) if share > 0 else None
+        self.generator = open_generator(generator, image_size) if share > 0 else None
         self.real = open_real(
             real, root=root, hold_out=hold_out, keep=keep, fold=fold, threshold=threshold, align=align
         )
-        self.source_names = _distinct([*(source.name for source in self.real), "synthetic"])
+        self.source_names = distinct_names([*(source.name for source in self.real), "synthetic"])
         self.aus = resolve_aus(aus, self.real, self.generator.aus if self.generator else ())
         real_side, synthetic_side = None, None
         if self.real:
@@ -169,10 +174,13 @@ class MixedStream(IterableDataset[Any]):
             seed=seed,
             transform=transform,
             source_names=self.source_names,
+            pinned=self.device is not None and self.device.type == "cuda",
         )
         self._with_mask = self._anything_unknown()
         self._start = 0
         self._delivered = 0
+        self._progress: Progress | None = None
+        self._resumed: Progress | None = None
         # How often each worker (column) of a loader with so many workers (row) has begun to iterate. In shared memory,
         # so that persistent workers hear of set_epoch and new ones know what went before; row 0 is this process.
         self._begun = torch.zeros((_MAX_WORKERS + 1, _MAX_WORKERS), dtype=torch.int64)
@@ -184,36 +192,57 @@ class MixedStream(IterableDataset[Any]):
         row, lane, lanes = (worker.num_workers, worker.id, worker.num_workers) if worker else (0, 0, 1)
         if row > _MAX_WORKERS:
             raise ConfigurationError(f"{row} workers", expected=f"at most {_MAX_WORKERS}")
+        if worker and self.device is not None:
+            raise ConfigurationError(
+                f"device={str(self.device)!r} in a DataLoader worker process",
+                expected="batches on the CPU there",
+                do="leave num_workers out (threads do the work), or leave device out and copy in the training loop",
+            )
         epoch = int(self._begun[row, lane])
         self._begun[row, lane] += 1
         if self.steps_per_epoch is None:
             base = self._start + epoch * (_ITERATION_SPAN // self._round * self._round)
-            numbers: Iterable[int] = itertools.count(lane, lanes)
         else:
             span = self.steps_per_epoch * self._round
-            resumed = self._start % span if epoch == self._start // span else 0
-            base = epoch * span + resumed
-            numbers = range(lane, (span - resumed) // self._round, lanes)
-        return self._from(base, numbers)
+            base = epoch * span + (self._start % span if epoch == self._start // span else 0)
+        resumed, self._resumed = self._resumed, None
+        if resumed is None:
+            return self._from(Progress(epoch, base, lane, lanes, number=lane, row=0))
+        if (resumed.lane, resumed.lanes) != (lane, lanes):
+            raise ConfigurationError(
+                f"the state of worker {resumed.lane} of {resumed.lanes} in worker {lane} of {lanes}",
+                expected="as many workers as when it was saved",
+                do="use stream.state_dict(after=batch) in the training loop, which fits any number of workers",
+            )
+        self._begun[row, lane] = resumed.epoch + 1
+        return self._from(resumed)
 
-    def _from(self, base: int, numbers: Iterable[int]) -> Iterator[Any]:
-        assembler = self._assembler
-        firsts = (base + (number * self.world_size + self.rank) * self._size for number in numbers)
-        tasks = (assembler.begin(np.arange(first, first + self._size), first // self._size) for first in firsts)
+    def _from(self, start: Progress) -> Iterator[Any]:
+        numbers: Iterable[int] = itertools.count(start.number, start.lanes)
+        if self.steps_per_epoch is not None:
+            span = self.steps_per_epoch * self._round
+            numbers = range(start.number, (span - start.base % span) // self._round, start.lanes)
+        assembler, size = self._assembler, self._size
+        firsts = (start.base + (number * self.world_size + self.rank) * size for number in numbers)
+        tasks = (assembler.begin(np.arange(first, first + size), first // size) for first in firsts)
         # Worker processes are parallel already, and a fork in the middle of threads is best avoided.
         threads = self.threads if get_worker_info() is None else 0
         with assembler.running(threads):
-            batches = prefetch(_call, tasks, threads=threads, ahead=threads + self.prefetch)
-            with contextlib.closing(batches):
-                for made in self._waiting(batches):
-                    batch = assembler.deliver(made)
-                    if self.batch_size is not None:
-                        self._delivered = int(batch["key"][-1]) + 1
-                        yield self._present(batch)
-                        continue
-                    for row in range(self._size):
-                        self._delivered = int(batch["key"][row]) + 1
-                        yield self._present({k: v if k == "step" else v[row] for k, v in batch.items()})
+            made = prefetch(_call, tasks, threads=threads, ahead=threads + self.prefetch)
+            with contextlib.closing(made):
+                batches: Iterator[Batch] = map(assembler.deliver, self._waiting(made))
+                if self.device is not None:
+                    batches = to_device(batches, self.device)
+                progress = start
+                for batch in batches:
+                    first = progress.base + (progress.number * self.world_size + self.rank) * size
+                    for row in range(progress.row, size) if self.batch_size is None else (size - 1,):
+                        progress = progress.after(row, size)
+                        self._progress, self._delivered = progress, first + row + 1
+                        if self.batch_size is not None:
+                            yield self._present(batch)
+                        else:
+                            yield self._present({k: v if k == "step" else v[row] for k, v in batch.items()})
 
     def _waiting(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         while True:
@@ -271,10 +300,15 @@ class MixedStream(IterableDataset[Any]):
     def state_dict(self, after: Batch | None = None) -> dict[str, Any]:
         """Return where to resume: the number of samples that all ranks together have consumed, and the plan.
 
+        In a `DataLoader` worker (torchdata's `StatefulDataLoader` asks there) it is where that worker stands, and fits
+        the same number of workers only.
+
         Args:
             after: the last batch that was trained on. Needed with `DataLoader` workers, whose progress the stream in
                 this process cannot see; without it, what this object has yielded counts.
         """
+        if after is None and get_worker_info() is not None:
+            return {"plan": self.plan, "worker": self._progress and asdict(self._progress)}
         if after is None:
             done = self._delivered
         elif "key" not in after:
@@ -298,6 +332,9 @@ class MixedStream(IterableDataset[Any]):
                 expected=f"this stream's plan {self.plan}",
                 do="make the stream with the same arguments and the same data as when the state was saved",
             )
+        if "worker" in state:
+            self._resumed = Progress(**state["worker"]) if state["worker"] else None
+            return
         self._start = self._delivered = int(state["samples"])
         epoch_size = (self.steps_per_epoch or 0) * self._round
         self._begun.fill_(self._start // epoch_size if epoch_size else 0)
@@ -322,23 +359,5 @@ class MixedStream(IterableDataset[Any]):
         return real_unknown or (self.generator is not None and not set(self.aus) <= set(self.generator.aus))
 
 
-def _open_generator(generator: str | Generator, image_size: int) -> Generator:
-    if isinstance(generator, str):
-        # The renderer draws at any size; a network's size is its own.
-        return load_generator(generator, **({"image_size": image_size} if generator == "rendered" else {}))
-    if not isinstance(generator, Generator):
-        raise ConfigurationError(f"generator {generator!r}", expected="a name for load_generator, or a Generator")
-    return generator
-
-
 def _call(task: Callable[[], Batch]) -> Batch:
     return task()
-
-
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    seen: dict[str, int] = {}
-    result = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return tuple(result)

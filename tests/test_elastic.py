@@ -6,8 +6,11 @@ import gc
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+import tracemalloc
 from itertools import islice
 from pathlib import Path
 
@@ -19,11 +22,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from ausynth.errors import FrameError
+from ausynth.errors import ConfigurationError, FrameError
 from ausynth.prefetch import prefetch
 from ausynth.stream import MixedStream
 
-pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create", "ignore:.*use of fork.*")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:This DataLoader will create", "ignore:.*use of fork.*", "ignore:'set_vital'"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +139,83 @@ def test_resume_with_other_workers_and_ranks_loses_and_repeats_nothing(c, stop, 
     assert [s for batch in in_order for s in samples(batch)] == [s for batch in whole for s in samples(batch)]
 
 
+@pytest.mark.parametrize("batch_size", [6, None])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stateful_data_loader(workers, batch_size):
+    stateful = pytest.importorskip("torchdata.stateful_dataloader").StatefulDataLoader
+    c = {"sizes": [30, 7], "ratio": 0.5, "batch_size": batch_size, "block_size": 4, "threads": 2, "seed": 1}
+    options = {"batch_size": None if batch_size else 10, "num_workers": workers}
+
+    def keys(loader, count):
+        return [batch["key"].tolist() for batch in islice(iter(loader), count)]
+
+    whole = keys(stateful(build(c), **options), 9)
+    loader = stateful(build(c), **options)
+    iterator = iter(loader)
+    seen = [next(iterator)["key"].tolist() for _ in range(4)]
+    state = loader.state_dict()
+    del iterator, loader
+    again = stateful(build(c), **options)
+    again.load_state_dict(state)
+    assert seen + keys(again, 5) == whole
+
+
+def test_memory_does_not_grow_with_the_index_or_the_number_of_frames():
+    """Beyond labels and identities, a stream over 10^7 frames holds as much as one over 10^3."""
+
+    def extra(frames: int) -> int:
+        source = FakeSource(frames, aus=(12,))
+        tracemalloc.start()
+        stream = MixedStream(source, 0.5, generator=FakeGenerator(), image_size=16, batch_size=64, threads=0)
+        for step in (0, 1, 10**3, 10**9):
+            stream.batch(step)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    assert extra(10**7) < extra(10**3) + 2**20 + 10**7  # one bool a frame, to know what is unknown
+
+
+def test_a_cuda_device_is_refused_where_there_is_none_and_in_workers():
+    c = {"sizes": [9], "ratio": 0.5, "batch_size": 4, "block_size": 1, "threads": 1, "seed": 0}
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigurationError, match="device 'cuda' without CUDA"):
+            build(c, device="cuda")
+    with pytest.raises(ConfigurationError, match="device 'gpu'"):
+        build(c, device="gpu")
+    stream = build(c, device="cpu")
+    assert next(iter(stream))["image"].device.type == "cpu"
+    with pytest.raises(ConfigurationError, match="device='cpu' in a DataLoader worker"):
+        run(build(c, device="cpu"), 1, workers=1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_batches_arrive_whole_on_cuda():
+    c = {"sizes": [30, 7], "ratio": 0.5, "batch_size": 6, "block_size": 4, "threads": 2, "seed": 1}
+    there = run(build(c, device="cuda"), 8)
+    assert all(batch["image"].is_cuda for batch in there)
+    here = [{k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in batch.items()} for batch in there]
+    assert [bits(batch) for batch in here] == [bits(batch) for batch in run(build(c), 8)]
+
+
+def test_interrupting_the_loop_ends_it_at_once(tmp_path):
+    script = tmp_path / "loop.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from fakes import FakeGenerator, FakeSource\n"
+        "from ausynth import MixedStream\n"
+        "stream = MixedStream(FakeSource(50), generator=FakeGenerator(block_size=8), image_size=16, batch_size=8)\n"
+        "for batch in stream:\n"
+        "    print(batch['step'], flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "0\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
 def test_far_samples_cost_what_near_ones_do():
     """The same calls are made for sample 10 and for sample 10^9: nothing is walked through."""
     import cProfile
@@ -160,8 +242,7 @@ class Broken(FakeGenerator):
         raise RuntimeError("out of memory on the device")
 
 
-@pytest.mark.parametrize("block_size", [1, 8])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("workers", "block_size"), [(0, 1), (0, 8), (2, 8)])
 def test_a_generator_that_raises_ends_the_loop_with_its_cause(block_size, workers):
     stream = MixedStream(FakeSource(50), generator=Broken(block_size=block_size), image_size=16, batch_size=8)
     with pytest.raises(RuntimeError, match="out of memory on the device"):

@@ -1,4 +1,4 @@
-"""Opens the real sources of a stream, tells each one whom to hold out, and settles the label space."""
+"""Opens the real sources of a stream, tells each one whom to hold out, and settles label space, generator, names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 from ausynth import facs
 from ausynth.errors import ConfigurationError
+from ausynth.generators import load_generator
+from ausynth.generators.base import Generator
 from ausynth.sources import open_source
 from ausynth.sources.base import Source
 from ausynth.sources.folds import PARTS, subject_order
 
-__all__ = ["open_real", "resolve_aus"]
+__all__ = ["distinct_names", "open_generator", "open_real", "resolve_aus"]
 
 Root = str | os.PathLike[str]
 
@@ -138,3 +140,29 @@ def _share(value: Any, name: str) -> Any:
     if isinstance(value, str) or name not in PARTS or not len(value):
         return value
     return [word for word in value if str(word).upper() in _own_words(name)] or None
+
+
+def open_generator(generator: str | Generator, image_size: int) -> Generator:
+    """Return the generator that was named, or given; one that draws at any size draws at `image_size`."""
+    if isinstance(generator, str):
+        # The renderer draws at any size; a network's size is its own.
+        return (
+            load_generator(generator, image_size=image_size) if generator == "rendered" else load_generator(generator)
+        )
+    if not isinstance(generator, Generator):
+        raise ConfigurationError(f"generator {generator!r}", expected="a name for load_generator, or a Generator")
+    return generator
+
+
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names with a number behind those that come again.
+
+    >>> distinct_names(["folder", "folder", "synthetic"])
+    ('folder', 'folder-2', 'synthetic')
+    """
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return tuple(result)

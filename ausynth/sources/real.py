@@ -59,7 +59,9 @@ class RealSource:
         # All sources behind one another: a batch's labels are then one look-up, whatever it is mixed from.
         self._starts = np.cumsum([0, *map(len, sources)])[:-1]
         self._labels = Labels.concatenate([source.labels.project(aus) for source in sources])
-        self._identities = np.concatenate([source.identities for source in sources])
+        self._identities = sources[0].identities
+        if len(sources) > 1:
+            self._identities = np.concatenate([source.identities for source in sources])
         self._picked: dict[int, tuple[Integers, Integers]] = {}
         self.skipped: Counter[str] = Counter()
         """Unreadable pictures by file, and how often each was met."""
