@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ausynth.buffers import BufferPool, rows_of
 from ausynth.labels import DEFAULT_THRESHOLD, Labels
 from ausynth.schedule import Integers, Interleave
+from ausynth.sources.blocks import Made
 from ausynth.sources.crop import resize_into
 from ausynth.sources.real import RealSource
 from ausynth.sources.synthetic import SyntheticSource
@@ -110,7 +111,7 @@ class Assembler:
         step: int,
         synthetic_B: NDArray[np.bool_],
         ordinal_B: Integers,
-        wait: Callable[[], tuple[NDArray[np.uint8], Labels, Integers]] | None,
+        wait: Callable[[], Made] | None,
     ) -> Batch:
         made_B, found_B = np.flatnonzero(synthetic_B), np.flatnonzero(~synthetic_B)
         images_BHWC = self.buffers.take((len(keys), self.image_size, self.image_size, 3))
@@ -129,9 +130,10 @@ class Assembler:
             labels.append(real_labels)
         if wait is not None:
             with stage("generate"):
-                pixels, made_labels, identity_B[made_B] = wait()
-            _resize_rows(pixels, made_B, images_BHWC)
-            labels.append(made_labels.at_threshold(self.threshold or DEFAULT_THRESHOLD).project(self.aus))
+                made = wait()
+            _resize_rows(made.images, made_B, images_BHWC)
+            identity_B[made_B] = made.identities
+            labels.append(made.labels.at_threshold(self.threshold or DEFAULT_THRESHOLD).project(self.aus))
         for name, count in zip(self.source_names, np.bincount(source_B).tolist(), strict=False):
             self.stats.count(name, count)
         joined = labels[0]

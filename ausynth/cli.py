@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import ausynth
+from ausynth.commands.bench import bench
 from ausynth.commands.doctor import doctor
 from ausynth.commands.preview import preview
 from ausynth.commands.simulate import simulate
@@ -78,6 +79,7 @@ def _say(kind: str, text: str) -> None:
 app.command()(simulate)
 app.command()(preview)
 app.command()(doctor)
+app.command()(bench)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import operator
 
-__all__ = ["AusynthError", "ConfigurationError", "FrameError", "LabelFileError", "LayoutError", "require_whole"]
+__all__ = [
+    "AusynthError",
+    "ConfigurationError",
+    "FrameError",
+    "GenerationError",
+    "LabelFileError",
+    "LayoutError",
+    "require_whole",
+]
 
 
 class AusynthError(Exception):
@@ -43,6 +51,10 @@ class LayoutError(AusynthError):
 
 class LabelFileError(AusynthError):
     """A label file is missing, empty, or holds what no label can be."""
+
+
+class GenerationError(AusynthError):
+    """A generator cannot make what was asked of it."""
 
 
 class FrameError(AusynthError):

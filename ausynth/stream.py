@@ -26,7 +26,7 @@ from ausynth.schedule import Interleave, as_share
 from ausynth.sources.base import Source
 from ausynth.sources.opening import distinct_names, open_generator, open_real, resolve_aus
 from ausynth.sources.real import OnError, RealSource
-from ausynth.sources.synthetic import SyntheticSource
+from ausynth.sources.synthetic import Reject, SyntheticSource
 from ausynth.stats import stage
 from ausynth.transfer import resolve_device, to_device
 from ausynth.transforms import Transform
@@ -86,6 +86,9 @@ class MixedStream(IterableDataset[Any]):
         on_error: at an unreadable frame "raise", or "skip": take another and count it in `skipped`.
         as_tuple: yield `(image, occurrence)`, and `(image, occurrence, mask)` where anything is uncoded.
         identities: how many synthetic people there are.
+        reject: `(images (B, H, W, 3) uint8, Labels) -> (B,) bool`: True where a synthetic picture must not be shown. It
+            is drawn again with another person, pose and light and the same label vector, 16 times at most. A named
+            function: its name is part of the plan.
         device: where batches go; a CUDA device gets them from pinned memory, one batch ahead of the loop.
         threads: how many threads make batches, each a whole one; default one for each core, up to 8; 0: none, as in
             `DataLoader` workers.
@@ -122,6 +125,7 @@ class MixedStream(IterableDataset[Any]):
         on_error: OnError = "raise",
         as_tuple: bool = False,
         identities: int = 10_000,
+        reject: Reject | None = None,
         device: str | torch.device | None = None,
         threads: int | None = None,
         prefetch: int = 4,
@@ -162,7 +166,7 @@ class MixedStream(IterableDataset[Any]):
             real_side = RealSource(self.real, aus=self.aus, seed=seed, weights=weights, on_error=on_error)
         if self.generator is not None:
             sampler = sampler or CombinationSampler(self.generator.aus, focus=self.aus)
-            synthetic_side = SyntheticSource(self.generator, sampler, seed=seed, identities=identities)
+            synthetic_side = SyntheticSource(self.generator, sampler, seed=seed, identities=identities, reject=reject)
         self._assembler = Assembler(
             hand=Interleave(share),
             real=real_side,
@@ -281,7 +285,9 @@ class MixedStream(IterableDataset[Any]):
         Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `generate`, `transform`, `make` (a whole
         batch, with the stages inside). In `DataLoader` workers each process has its own.
         """
-        return {**self._assembler.stats.snapshot(), "skipped": self.skipped}
+        synthetic = self._assembler.synthetic
+        rejected = synthetic.rejected if synthetic else 0
+        return {**self._assembler.stats.snapshot(), "skipped": self.skipped, "rejected": rejected}
 
     @property
     def skipped(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from ausynth import facs
-from ausynth.errors import AusynthError, ConfigurationError, FrameError
+from ausynth.errors import AusynthError, ConfigurationError, FrameError, GenerationError
 from ausynth.generators.base import Generated
 from ausynth.labels import Labels
 from ausynth.stream import MixedStream
@@ -268,6 +268,35 @@ def test_a_block_is_made_once_for_the_batches_that_share_it():
     assert generator.calls == [32, 32]
 
 
+def too_dark(images, labels):
+    return images[:, 0, 0, 0] < 128
+
+
+@pytest.mark.parametrize("block_size", [1, 4])
+def test_a_rejected_picture_is_drawn_again_with_the_same_labels(block_size):
+    options = {"ratio": 1, "generator": FakeGenerator(block_size=block_size), "batch_size": 40}
+    free, picky = make(**options), make(**options, reject=too_dark)
+    before, after = free.batch(3), picky.batch(3)
+    rejected = before["image"][:, 0, 0, 0] < 128
+    assert rejected.any()
+    assert (after["image"][:, 0, 0, 0] >= 128).all()
+    assert torch.equal(before["intensity"], after["intensity"])
+    assert torch.equal(before["image"][~rejected], after["image"][~rejected])
+    assert (before["identity"][rejected] != after["identity"][rejected]).any()
+    assert picky.stats()["rejected"] >= int(rejected.sum())
+    again = make(**{**options, "batch_size": 8}, reject=too_dark)
+    assert torch.equal(torch.cat([again.batch(k)["image"] for k in range(15, 20)]), after["image"])
+    assert free.plan != picky.plan
+
+
+def test_a_request_that_is_always_rejected_is_named():
+    def everything(images, labels):
+        return np.ones(len(images), bool)
+
+    with pytest.raises(GenerationError, match=r"synthetic sample 0 \(.*\) was rejected 17 times.*loosen reject"):
+        make(ratio=1, reject=everything).batch(0)
+
+
 def test_synthetic_people_appear_equally_often():
     stream = make(ratio=1, identities=10, batch_size=100)
     people, counts = np.unique(stream.batch(0)["identity"], return_counts=True)
@@ -453,7 +482,8 @@ def test_torchvision_transforms_are_seeded_by_the_sample_and_leave_the_loop_alon
         ({"weights": [1, 2]}, "2 weights for 1 sources"),
         ({"hold_out": "P1"}, "hold_out with a source that is open already.*open_source"),
         ({"generator": 3}, "generator 3.*load_generator"),
-        ({"identities": 0}, "0 synthetic identities"),
+        ({"reject": lambda images, labels: labels}, "reject=.*no name of its own"),
+        ({"identities": 0}, "identities 0.*1 or more"),
         ({"rank": 2, "world_size": 2}, "rank 2 of 2"),
         ({"rank": 1}, "both or neither"),
         ({"real": FakeSource(0)}, "no pictures in fake"),

@@ -111,5 +111,5 @@ class Generator(Protocol):
         ...
 
     def generate(self, conditions: Conditions) -> Generated:
-        """Return B pictures for B conditions."""
+        """Return B pictures for B conditions; none for none."""
         ...

@@ -6,12 +6,47 @@ import contextlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
-from ausynth.generators.base import Generated
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["BlockRunner"]
+from ausynth.labels import Labels
+
+__all__ = ["BlockRunner", "Made"]
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """Made samples: images (B, H, W, 3) uint8, the labels of what they show, and identities (B,)."""
+
+    images: NDArray[np.uint8]
+    labels: Labels
+    identities: NDArray[np.int64]
+
+    @classmethod
+    def join(cls, parts: Sequence[Made]) -> Made:
+        """Return the samples of all parts."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            np.concatenate([part.images for part in parts]),
+            Labels.concatenate([part.labels for part in parts]),
+            np.concatenate([part.identities for part in parts]),
+        )
+
+    def rows(self, rows: NDArray[np.int64]) -> Made:
+        """Return the chosen samples."""
+        return Made(self.images[rows], self.labels[rows], self.identities[rows])
+
+    def replaced(self, rows: NDArray[np.int64], by: Made) -> Made:
+        """Return the samples with those at `rows` replaced."""
+        order = np.arange(len(self.identities))
+        order[rows] = len(order) + np.arange(len(rows))
+        return Made.join([self, by]).rows(order) if len(rows) else self
+
 
 _KEPT = 8
 """Finished blocks kept, since neighbouring batches cut the same block."""
@@ -21,10 +56,10 @@ class BlockRunner:
     """Makes each block once for all who ask, one at a time: a network is not thread-safe, and has one device.
 
     Args:
-        make: block number -> that block's pictures and labels.
+        make: block number -> that block's samples.
     """
 
-    def __init__(self, make: Callable[[int], Generated]) -> None:
+    def __init__(self, make: Callable[[int], Made]) -> None:
         self._make = make
         self._begin()
 
@@ -33,10 +68,10 @@ class BlockRunner:
         # Of the table. Reentrant: the garbage collector may close an iterator in the middle, in this very thread.
         self._lock = threading.RLock()
         self._turn = threading.Lock()
-        self._blocks: OrderedDict[int, Future[Generated]] = OrderedDict()
+        self._blocks: OrderedDict[int, Future[Made]] = OrderedDict()
         self._executor: Executor | None = None
 
-    def __reduce__(self) -> tuple[type[BlockRunner], tuple[Callable[[int], Generated]]]:
+    def __reduce__(self) -> tuple[type[BlockRunner], tuple[Callable[[int], Made]]]:
         return (BlockRunner, (self._make,))
 
     @contextlib.contextmanager
@@ -58,7 +93,7 @@ class BlockRunner:
                 for number in [n for n, future in self._blocks.items() if future.cancelled() or not future.done()]:
                     del self._blocks[number]
 
-    def ask(self, number: int) -> Future[Generated]:
+    def ask(self, number: int) -> Future[Made]:
         """Return the block, made or in the making. Without a thread of its own it is made before this returns."""
         self._refresh()
         with self._lock:
@@ -80,11 +115,11 @@ class BlockRunner:
         future.add_done_callback(lambda done: self._forget_failure(number, done))
         return future
 
-    def _run(self, number: int) -> Generated:
+    def _run(self, number: int) -> Made:
         with self._turn:
             return self._make(number)
 
-    def _forget_failure(self, number: int, future: Future[Generated]) -> None:
+    def _forget_failure(self, number: int, future: Future[Made]) -> None:
         # A later caller tries again instead of meeting an old error.
         if future.cancelled() or future.exception() is not None:
             with self._lock:

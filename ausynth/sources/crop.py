@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ausynth.errors import ConfigurationError, FrameError
+from ausynth.naming import fingerprint_of
 
 __all__ = [
     "AffineCrop",
@@ -114,15 +115,7 @@ class AffineCrop:
 
     def __init__(self, function: Callable[[Pixels], NDArray[np.floating] | None]) -> None:
         self.function = function
-        own = getattr(function, "fingerprint", None)
-        named = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '<lambda>')}"
-        if own is None and "<lambda>" in named:
-            raise ConfigurationError(
-                f"align={function!r} has no name of its own",
-                expected="a named function, or a callable with a `fingerprint`: caches are told apart by it",
-                do="write it as `def my_crop(image): ...`",
-            )
-        self.fingerprint = f"function {own or named}"
+        self.fingerprint = f"function {fingerprint_of(function, 'align')}"
 
     def apply(self, image: Pixels, index: int, out: Pixels) -> None:
         """Write what the function cuts out of `image` into `out`."""

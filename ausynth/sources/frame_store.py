@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from ausynth.errors import ConfigurationError, FrameError
 from ausynth.sources.images import decode_image
+from ausynth.stats import charge
 
 __all__ = ["STORE_VERSION", "StoredVideo", "VideoFrames", "leftovers", "write_store"]
 
@@ -140,7 +142,12 @@ class VideoFrames:
     def load(self, index: int) -> Pixels:
         """Return picture `index` as (H, W, 3) uint8 RGB; raise FrameError where the store is missing or damaged."""
         store, frame = self.stores[self.videos_N[index]], int(self.frames_N[index])
-        return decode_image(store.read(frame), f"{store.path} (frame {frame} of {store.name})")
+        start = perf_counter()
+        data = store.read(frame)
+        middle = perf_counter()
+        image = decode_image(data, f"{store.path} (frame {frame} of {store.name})")
+        charge(read=middle - start, decode=perf_counter() - middle)
+        return image
 
     def describe(self, index: int) -> str:
         """Return the video's path under the root and the frame's number from 0, "LeftVideoSN001_comp.avi#12"."""

@@ -1,0 +1,86 @@
+"""`ausynth bench`: how fast a stream is here, and where its time goes."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from ausynth.commands.common import BP4DRoot, DISFARoot, given_roots, split_names
+
+__all__ = ["bench"]
+
+_WARM_UP = 4
+_STAGES = {
+    "wait": "the loop waited for a batch",
+    "make": "batches in the making, all that follows included",
+    "read": "files",
+    "decode": "pictures",
+    "generate": "synthetic faces",
+    "transform": "augmentation",
+    "assemble": "labels, crops, copies, the rest of a batch",
+}
+
+
+def bench(
+    *,
+    real: Annotated[
+        list[str] | None, typer.Option(metavar="disfa|bp4d|none", help="Real data sets, repeated or with commas.")
+    ] = None,
+    disfa_root: DISFARoot = None,
+    bp4d_root: BP4DRoot = None,
+    ratio: Annotated[float, typer.Option(help="Share of synthetic samples, 0 to 1.")] = 0.5,
+    generator: Annotated[str, typer.Option(help="What makes the synthetic faces.")] = "rendered",
+    image_size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 112,
+    batch_size: Annotated[int, typer.Option(help="Samples of a batch.")] = 64,
+    batches: Annotated[int, typer.Option(min=1, help="How many batches are timed.")] = 50,
+    threads: Annotated[int | None, typer.Option(help="Threads that make batches; default one for each core.")] = None,
+) -> None:
+    """Time a stream, and say where the time goes: seconds a stage, summed over threads, and samples by source."""
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from ausynth.stream import MixedStream
+
+    names = split_names(real) or ["disfa"]
+    sources = None if names == ["none"] else names[0] if len(names) == 1 else names
+    stream = MixedStream(
+        sources,
+        ratio,
+        root=given_roots(disfa_root, bp4d_root) or None,
+        generator=generator,
+        image_size=image_size,
+        batch_size=batch_size,
+        threads=threads,
+    )
+    console = Console(soft_wrap=True)
+    iterator = iter(stream)
+    for _ in islice(iterator, _WARM_UP):  # compiles the renderer, fills the buffers
+        pass
+    before, start = stream.stats(), time.perf_counter()
+    for _ in track(islice(iterator, batches), "streaming", total=batches, console=Console(stderr=True), transient=True):
+        pass
+    seconds = time.perf_counter() - start
+    spent = {name: value - before["seconds"].get(name, 0) for name, value in stream.stats()["seconds"].items()}
+    iterator.close()  # type: ignore[attr-defined]
+    inner = sum(spent.get(name, 0) for name in ("read", "decode", "generate"))
+    spent["assemble"] = max(0.0, spent.get("make", 0) - inner)
+    table = Table(title=f"{batches} batches of {batch_size} at {image_size} px, {stream.threads} threads")
+    for header in ("stage", "seconds", "ms a batch", "what it is"):
+        table.add_column(header, justify="left" if header in ("stage", "what it is") else "right")
+    for name, what in _STAGES.items():
+        if name in spent:
+            table.add_row(name, f"{spent[name]:.2f}", f"{spent[name] / batches * 1e3:.2f}", what)
+    console.print(table)
+    _print_counts(console, stream.stats())
+    console.print(f"{batches * batch_size / seconds:,.0f} images/s")
+
+
+def _print_counts(console: Any, stats: dict[str, Any]) -> None:
+    counts = ", ".join(f"{name} {count:,}" for name, count in stats["counts"].items())
+    console.print(f"Samples made, by source: {counts}; rejected {stats['rejected']:,}")
+    for file, times in stats["skipped"].items():
+        console.print(f"skipped {times} times: {file}", highlight=False)

@@ -1,0 +1,133 @@
+"""How many faces the rendered generator draws a second, and where the time goes.
+
+    python benchmarks/render.py [--quick] [--json PATH]
+
+Rounds are interleaved over sizes and threads, and medians are reported. Every picture shows another person, as a stream
+of many identities would ask for; `known_people` repeats the same ones, whose shapes are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ausynth import facs
+from ausynth.generators.base import Conditions
+from ausynth.generators.rendered import generator as rendered
+from ausynth.generators.rendered.generator import RenderedGenerator
+
+SIZES = (64, 112, 224)
+THREADS = (1, 2)
+STAGES = {  # where a stage's function is called, its name there, and the stage it belongs to
+    "rasterise": (rendered.raster, "raster"),
+    "project": (rendered.raster, "raster"),
+    "shade": (rendered, "shade"),
+    "develop": (rendered, "develop"),
+    "pose": (rendered.mesh, "geometry"),
+    "normals": (rendered.mesh, "geometry"),
+    "face": (rendered.Shaper, "geometry"),
+    "person": (rendered.Shaper, "person"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Pictures a second of the rendered generator.")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--json", type=Path, help="write the figures here, flat keys")
+    arguments = parser.parse_args()
+    rounds, pictures = (3, 24) if arguments.quick else (7, 96)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.2f}")
+    print(f"medians of {rounds} rounds of {pictures} pictures\n")
+    figures = {"cores": os.cpu_count() or 0, "load": load, **speeds(rounds, pictures), **shares(rounds, pictures)}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def speeds(rounds: int, pictures: int) -> dict[str, float]:
+    """Print and return the pictures a second of each size and number of threads."""
+    generators = {size: RenderedGenerator(size) for size in SIZES}
+    for generator in generators.values():
+        generator.generate(conditions(1, 0))  # compiles, or loads what was compiled before
+    taken: dict[str, list[float]] = defaultdict(list)
+    for turn in range(rounds):
+        for size, generator in generators.items():
+            for threads in THREADS:
+                new = conditions(pictures, 1 + turn * 1_000_000 + size * 1000 + threads * 100_000)
+                for kind in ("new_people", "known_people"):  # the second time the same people: they are known
+                    taken[f"{kind}_{size}px_{threads}_threads"].append(pictures / run(generator, new, threads))
+    medians = {f"images_per_s_{key}": round(statistics.median(values), 1) for key, values in taken.items()}
+    print(f"{'images/s':>14} " + " ".join(f"{f'{threads} thread(s)':>12}" for threads in THREADS))
+    for kind in ("new_people", "known_people"):
+        for size in SIZES:
+            row = [medians[f"images_per_s_{kind}_{size}px_{threads}_threads"] for threads in THREADS]
+            print(f"{kind[:-7]:>6} {size:4} px " + " ".join(f"{value:12.1f}" for value in row))
+    return medians
+
+
+def run(generator: RenderedGenerator, asked: Conditions, threads: int) -> float:
+    """Return the seconds that `threads` threads take for the pictures, in batches of 8."""
+    parts = [slice(i, i + 8) for i in range(0, len(asked), 8)]
+    batches = [Conditions(asked.intensity[p], asked.identity[p], asked.noise[p]) for p in parts]
+    start = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(generator.generate, batches))
+    return time.perf_counter() - start
+
+
+def shares(rounds: int, pictures: int) -> dict[str, float]:
+    """Print and return each stage's share of the time at 112 px, new people, one thread."""
+    generator = RenderedGenerator(112)
+    spent: dict[str, float] = defaultdict(float)
+    originals = {name: getattr(owner, name) for name, (owner, _) in STAGES.items()}
+    for name, (owner, stage) in STAGES.items():
+        setattr(owner, name, timed(originals[name], stage, spent))
+    try:
+        start = time.perf_counter()
+        for turn in range(rounds):
+            generator.generate(conditions(pictures, 50_000_000 + turn * 1_000_000))
+        total = time.perf_counter() - start
+    finally:
+        for name, (owner, _) in STAGES.items():
+            setattr(owner, name, originals[name])
+    spent["other"] = total - sum(spent.values())
+    print("\nshare of the time at 112 px")
+    for stage, seconds in sorted(spent.items(), key=lambda item: -item[1]):
+        print(f"{stage:>10} {100 * seconds / total:5.1f} %  {1000 * seconds / rounds / pictures:6.2f} ms")
+    return {f"share_{stage}": round(seconds / total, 3) for stage, seconds in spent.items()}
+
+
+def timed(function: Callable[..., Any], stage: str, spent: dict[str, float]) -> Callable[..., Any]:
+    """Return the function with its time added to `spent`."""
+
+    def wrapper(*arguments: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        result = function(*arguments, **named)
+        spent[stage] += time.perf_counter() - start
+        return result
+
+    return wrapper
+
+
+def conditions(count: int, start: int) -> Conditions:
+    """Return `count` random possible-looking conditions with people `start`, `start` + 1, ..."""
+    draw = np.random.default_rng(start)
+    shape = (count, len(facs.UNION_17))
+    intensity = (draw.integers(1, 6, shape) * (draw.random(shape) < 0.18)).astype(np.float32)
+    people = np.arange(start, start + count)
+    return Conditions(intensity, people, people)
+
+
+if __name__ == "__main__":
+    main()
