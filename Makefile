@@ -8,7 +8,7 @@ DEMO := demo
 .PHONY: demo test lint format bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/ausynth simulate disfa $(DEMO)/disfa --subjects 9 --frames 120 --size 160
+	$(BIN)/ausynth simulate disfa $(DEMO)/disfa --subjects 9 --frames 120 --size 160 --run-length 15
 	$(BIN)/ausynth preview --real disfa --disfa-root $(DEMO)/disfa --out $(DEMO)
 
 test: $(VENV)/.installed-dev
