@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -27,12 +28,18 @@ def machine() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load}"
 
 
+def write_keys(figures: Mapping[str, float], path: Path | None) -> None:
+    """Write the figures, and the machine they are of, as one flat JSON object, where --json asks for it."""
+    if path:
+        path.write_text(json.dumps({"machine": machine(), **figures}, indent=1) + "\n")
+
+
 class Report:
     """Collects figures, prints them, writes them."""
 
     def __init__(self, title: str) -> None:
         self._table = Table("what", "figure", "to the first row", title=title, caption=machine())
-        self._keys: dict[str, float | str] = {"machine": machine()}
+        self._keys: dict[str, float] = {}
 
     def add(self, name: str, value: float, ratio: float | None = None) -> None:
         """Add a row and its key."""
@@ -53,5 +60,4 @@ class Report:
     def finish(self, path: Path | None) -> None:
         """Print the table; write the keys if asked."""
         Console().print(self._table)
-        if path:
-            path.write_text(json.dumps(self._keys, indent=1) + "\n")
+        write_keys(self._keys, path)

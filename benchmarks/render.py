@@ -8,19 +8,15 @@ of many identities would ask for; `known_people` repeats the same ones, whose sh
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import arguments, machine, write_keys
 
 from ausynth import facs
 from ausynth.generators.base import Conditions
@@ -42,17 +38,10 @@ STAGES = {  # where a stage's function is called, its name there, and the stage 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Pictures a second of the rendered generator.")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--json", type=Path, help="write the figures here, flat keys")
-    arguments = parser.parse_args()
-    rounds, pictures = (3, 24) if arguments.quick else (7, 96)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.2f}")
-    print(f"medians of {rounds} rounds of {pictures} pictures\n")
-    figures = {"cores": os.cpu_count() or 0, "load": load, **speeds(rounds, pictures), **shares(rounds, pictures)}
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    options = arguments(__doc__)
+    rounds, pictures = (3, 24) if options.quick else (7, 96)
+    print(f"{machine()}\nmedians of {rounds} rounds of {pictures} pictures\n")
+    write_keys({**speeds(rounds, pictures), **shares(rounds, pictures)}, options.json)
 
 
 def speeds(rounds: int, pictures: int) -> dict[str, float]:

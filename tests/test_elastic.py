@@ -208,10 +208,14 @@ def test_interrupting_the_loop_ends_it_at_once(tmp_path):
         "for batch in stream:\n"
         "    print(batch['step'], flush=True)\n"
     )
-    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "0\n"
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, str(script)], text=True, **pipes) as process:
+        try:
+            assert process.stdout.readline() == "0\n"
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode != 0
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
