@@ -89,10 +89,23 @@ class Assembler:
             wait = self.synthetic.begin(ordinal_B[synthetic_B])
 
         def finish() -> Batch:
-            with self.stats.collect(), stage("make"):
+            with self.stats.collect(), stage("whole batch"):
                 return self._finish(keys, step, synthetic_B, ordinal_B, wait)
 
         return finish
+
+    def report(self) -> dict[str, Any]:
+        """Return seconds by stage, samples by source, files that were skipped, and pictures that were rejected."""
+        seen = self.stats.snapshot()
+        seconds = seen["seconds"]
+        inside = ["read", "decode", "generate"]
+        if self.transform is not None and runs_in_threads(self.transform):
+            inside.append("transform")
+        if "whole batch" in seconds:
+            whole = seconds.pop("whole batch")
+            seconds["assemble"] = max(0.0, whole - sum(seconds.get(name, 0.0) for name in inside))
+        skipped = dict(self.real.skipped) if self.real else {}
+        return {**seen, "skipped": skipped, "rejected": self.synthetic.rejected if self.synthetic else 0}
 
     @contextlib.contextmanager
     def running(self, threads: int) -> Iterator[None]:

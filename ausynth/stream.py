@@ -282,17 +282,16 @@ class MixedStream(IterableDataset[Any]):
     def stats(self) -> dict[str, Any]:
         """Return what this process has done so far: seconds a stage (summed over threads) and counts by source.
 
-        Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `generate`, `transform`, `make` (a whole
-        batch, with the stages inside). In `DataLoader` workers each process has its own.
+        Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `generate`, `transform`, `assemble` (the
+        rest of making a batch: labels, crops, copies). In `DataLoader` workers each process has its own.
         """
-        synthetic = self._assembler.synthetic
-        rejected = synthetic.rejected if synthetic else 0
-        return {**self._assembler.stats.snapshot(), "skipped": self.skipped, "rejected": rejected}
+        return self._assembler.report()
 
     @property
     def skipped(self) -> dict[str, int]:
         """Return the unreadable files that this process passed over, and how often it met each."""
-        return dict(self._assembler.real.skipped) if self._assembler.real else {}
+        skipped: dict[str, int] = self._assembler.report()["skipped"]
+        return skipped
 
     def identity_name(self, identity: int) -> str:
         """Return who an `identity` of a batch is: "disfa:SN001", "synthetic:42"."""

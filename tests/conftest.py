@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import signal
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +34,26 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     for variable in ("AUSYNTH_DISFA_ROOT", "AUSYNTH_BP4D_ROOT", "RANK", "WORLD_SIZE"):
         monkeypatch.delenv(variable, raising=False)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread, a process or shared memory behind."""
+    shared = Path("/dev/shm")
+    before = set(shared.iterdir()) if shared.is_dir() else set()
+    yield
+    deadline = time.monotonic() + 30
+    while (left := _left()) and time.monotonic() < deadline:
+        gc.collect()  # a caught exception keeps the frames of the loop that it ended
+        time.sleep(0.02)
+    assert not left
+    if shared.is_dir():
+        assert not {path for path in set(shared.iterdir()) - before if str(os.getpid()) in path.name}
+
+
+def _left() -> list[object]:
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("ausynth")]
+    return [*threads, *multiprocessing.active_children()]
 
 
 @pytest.fixture(scope="session")

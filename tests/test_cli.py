@@ -141,7 +141,7 @@ def test_preview_writes_two_sheets_and_says_where_and_how_fast(disfa: Path, tmp_
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["aus.png", "batch.png"]
     assert re.search(r"[\d,]+ images/s", result.output)
     assert str(tmp_path / "out" / "batch.png") in result.output
-    assert "disfa 15, synthetic 15" in result.output
+    assert "disfa 36, synthetic 36" in result.output
     assert "12 lip corner puller" in result.output
     orange, blue = (batch == (20, 96, 214)).all(axis=2).sum(), (batch == (172, 104, 31)).all(axis=2).sum()
     assert orange > 3 * 4 * 6 * 180
@@ -156,7 +156,7 @@ def test_preview_of_two_data_sets_marks_what_one_does_not_code(disfa: Path, bp4d
     )
     assert result.exit_code == 0, result.output
     assert re.search(r"7 lid tightener +│ +- │ +\d", result.output)
-    assert "synthetic 5" in result.output
+    assert "synthetic 12" in result.output
 
 
 def test_preview_without_real_data(tmp_path: Path) -> None:

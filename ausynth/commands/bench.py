@@ -15,7 +15,6 @@ __all__ = ["bench"]
 _WARM_UP = 4
 _STAGES = {
     "wait": "the loop waited for a batch",
-    "make": "batches in the making, all that follows included",
     "read": "files",
     "decode": "pictures",
     "generate": "synthetic faces",
@@ -66,8 +65,6 @@ def bench(
     seconds = time.perf_counter() - start
     spent = {name: value - before["seconds"].get(name, 0) for name, value in stream.stats()["seconds"].items()}
     iterator.close()  # type: ignore[attr-defined]
-    inner = sum(spent.get(name, 0) for name in ("read", "decode", "generate"))
-    spent["assemble"] = max(0.0, spent.get("make", 0) - inner)
     table = Table(title=f"{batches} batches of {batch_size} at {image_size} px, {stream.threads} threads")
     for header in ("stage", "seconds", "ms a batch", "what it is"):
         table.add_column(header, justify="left" if header in ("stage", "what it is") else "right")
