@@ -105,14 +105,15 @@ class Labels:
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("intensity", "occurrence", "confidence")
         }
-        return parts[0]._with(**stack)
+        return cls._of_checked(parts[0].aus, **stack)
 
     def __len__(self) -> int:
         return len(self.intensity)
 
     def __getitem__(self, rows: Any) -> Labels:
         """Return the chosen rows: a slice, a bool (N,) mask, or an array of row numbers."""
-        return self._with(
+        return Labels._of_checked(
+            self.aus,
             np.atleast_2d(self.intensity[rows]),
             np.atleast_2d(self.occurrence[rows]),
             np.atleast_2d(self.confidence[rows]),
@@ -128,12 +129,13 @@ class Labels:
         target = facs.label_space(aus)
         if target == self.aus:
             return self
-        projected = Labels.unknown(target, len(self))
         shared = [au for au in target if au in self.aus]
         to, of = [target.index(au) for au in shared], [self.aus.index(au) for au in shared]
-        for name in ("intensity", "occurrence", "confidence"):
-            getattr(projected, name)[:, to] = getattr(self, name)[:, of]
-        return projected
+        cells = {}
+        for name, nothing in (("intensity", np.nan), ("occurrence", np.nan), ("confidence", 0)):
+            cells[name] = np.full((len(self), len(target)), nothing, np.float32)
+            cells[name][:, to] = getattr(self, name)[:, of]
+        return Labels._of_checked(target, **cells)
 
     def at_threshold(self, threshold: float) -> Labels:
         """Return the labels with occurrence derived anew where the intensity is known, kept where it is not."""
@@ -141,13 +143,16 @@ class Labels:
         derived_NA = (self.intensity >= threshold).astype(np.float32)
         occurrence_NA = np.where(np.isnan(self.intensity), self.occurrence, derived_NA)
         confidence_NA = np.where(np.isnan(self.occurrence) & ~np.isnan(occurrence_NA), 1, self.confidence)
-        return Labels(self.aus, self.intensity, occurrence_NA.astype(np.float32), confidence_NA.astype(np.float32))
+        return Labels._of_checked(
+            self.aus, self.intensity, occurrence_NA.astype(np.float32), confidence_NA.astype(np.float32)
+        )
 
-    def _with(self, intensity: Floats, occurrence: Floats, confidence: Floats) -> Labels:
-        """Return labels of the same space with cells that were checked before: a stream does this for every batch."""
-        labels = object.__new__(Labels)
+    @classmethod
+    def _of_checked(cls, aus: tuple[int, ...], intensity: Floats, occurrence: Floats, confidence: Floats) -> Labels:
+        """Return labels of cells that were checked before: a stream does this several times a batch."""
+        labels = object.__new__(cls)
         for name, value in (
-            ("aus", self.aus),
+            ("aus", aus),
             ("intensity", intensity),
             ("occurrence", occurrence),
             ("confidence", confidence),

@@ -86,6 +86,8 @@ def _is_whole_jpeg(data: bytes) -> bool:
     The segments before the scan are stepped over, since the thumbnail in one of them has an end marker of its own;
     coded data never hold one, and what cameras append after the end does not matter.
     """
+    if data.endswith(_JPEG_END):
+        return True  # the quick way; where this is only the thumbnail's end, there is no scan and decoding fails
     place = len(_JPEG_START)
     while place + 4 <= len(data) and data[place] == 0xFF:
         kind = data[place + 1]

@@ -15,6 +15,7 @@ from ausynth.errors import ConfigurationError, FrameError
 from ausynth.labels import Labels
 from ausynth.schedule import Integers, Mixture, Permutation
 from ausynth.sources.base import Source
+from ausynth.tables import ByBlocks
 
 __all__ = ["FAILURE_BUDGET", "OnError", "RealSource"]
 
@@ -23,8 +24,6 @@ OnError = Literal["raise", "skip"]
 
 FAILURE_BUDGET = 100
 """Unreadable pictures in a row after which `on_error="skip"` gives up: by then the disk is gone, not a file."""
-
-_PICK_BLOCK, _PICKS_KEPT = 1024, 8
 
 
 class RealSource:
@@ -62,7 +61,7 @@ class RealSource:
         self._identities = sources[0].identities
         if len(sources) > 1:
             self._identities = np.concatenate([source.identities for source in sources])
-        self._picked: dict[int, tuple[Integers, Integers]] = {}
+        self._picks = ByBlocks(self._pick)
         self.skipped: Counter[str] = Counter()
         """Unreadable pictures by file, and how often each was met."""
         self._failures_in_a_row = 0
@@ -75,34 +74,17 @@ class RealSource:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def pick(self, ordinals: Integers) -> tuple[Integers, Integers]:
-        """Return the source (B,) and the picture in it (B,) of each ordinal (B,); nothing is read.
-
-        Computed by blocks of ordinals: for a batch at a time, calling numpy would be most of the work.
-        """
-        block_B, row_B = np.divmod(ordinals, _PICK_BLOCK)
-        numbers = sorted(set(block_B.tolist()))
-        if len(numbers) == 1:
-            source_N, picture_N = self._pick_block(numbers[0])
-            return source_N[row_B], picture_N[row_B]
-        source_B, picture_B = np.empty_like(row_B), np.empty_like(row_B)
-        for number in numbers:
-            mine = block_B == number
-            source_N, picture_N = self._pick_block(number)
-            source_B[mine], picture_B[mine] = source_N[row_B[mine]], picture_N[row_B[mine]]
+        """Return the source (B,) and the picture in it (B,) of each ordinal (B,); nothing is read."""
+        source_B, picture_B = self._picks.at(ordinals)
         return source_B, picture_B
 
-    def _pick_block(self, number: int) -> tuple[Integers, Integers]:
-        block = self._picked.get(number)
-        if block is None:
-            source_N, place_N = self.mixture.deal(np.arange(number * _PICK_BLOCK, (number + 1) * _PICK_BLOCK))
-            picture_N = np.empty_like(place_N)
-            for source, order in enumerate(self.orders):
-                mine = source_N == source
-                picture_N[mine] = order.endless(place_N[mine])
-            block = (source_N, picture_N)
-            # Replaced as a whole: threads see the old table or the new one, and any block is as good as another.
-            self._picked = {**dict(list(self._picked.items())[-_PICKS_KEPT:]), number: block}
-        return block
+    def _pick(self, ordinals: Integers) -> tuple[Integers, Integers]:
+        source_B, place_B = self.mixture.deal(ordinals)
+        picture_B = np.empty_like(place_B)
+        for number, order in enumerate(self.orders):
+            mine = source_B == number
+            picture_B[mine] = order.endless(place_B[mine])
+        return source_B, picture_B
 
     def read(self, ordinals: Integers, out: Pixels) -> tuple[Integers, Integers, Labels]:
         """Decode into `out` (B, H, W, 3) and return source (B,), identity in the source (B,), and labels."""

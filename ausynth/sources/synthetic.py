@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ausynth.errors import AusynthError, ConfigurationError, GenerationError, require_whole
 from ausynth.generators.base import Conditions, Generator
-from ausynth.labels import Labels
+from ausynth.labels import Floats, Labels
 from ausynth.naming import fingerprint_of
 from ausynth.samplers.base import LabelSampler
 from ausynth.schedule import Integers, Permutation, random_bits
 from ausynth.sources.blocks import BlockRunner, Made
+from ausynth.tables import ByBlocks
 
 __all__ = ["MAX_ATTEMPTS", "Reject", "SyntheticSource"]
 
@@ -54,6 +55,7 @@ class SyntheticSource:
         self._reject_name = fingerprint_of(reject, "reject") if reject else None
         self.people = Permutation(identities, seed, "synthetic identities")
         self.blocks = BlockRunner(self._make_block)
+        self._asked = ByBlocks(self._ask)
         self.rejected = 0
         """How many pictures this process has rejected."""
 
@@ -66,13 +68,19 @@ class SyntheticSource:
     def conditions(self, ordinals: Integers, attempt: int = 0) -> Conditions:
         """Return what each ordinal (B,) asks of the generator, at the first attempt or a later one."""
         j_B = np.asarray(ordinals, dtype=np.int64)
-        noise_B = random_bits(self.seed, "synthetic noise", j_B, attempt) >> np.uint64(1)
-        if attempt == 0:
-            identity_B = self.people.endless(j_B)
-        else:
+        intensity_BA, identity_B, noise_B = self._asked.at(j_B)
+        if attempt:
+            noise_B = self._noise(j_B, attempt)
             drawn_B = random_bits(self.seed, "identity of an attempt", j_B, attempt) % np.uint64(self.people.length)
             identity_B = drawn_B.astype(np.int64)
-        return Conditions(self.sampler.sample(j_B, self.seed), identity_B, noise_B.astype(np.int64))
+        return Conditions(intensity_BA, identity_B, noise_B)
+
+    def _ask(self, j_B: Integers) -> tuple[Floats, Integers, Integers]:
+        return self.sampler.sample(j_B, self.seed), self.people.endless(j_B), self._noise(j_B, 0)
+
+    def _noise(self, j_B: Integers, attempt: int) -> Integers:
+        bits_B = random_bits(self.seed, "synthetic noise", j_B, attempt) >> np.uint64(1)
+        return bits_B.astype(np.int64)
 
     def begin(self, ordinals: Integers) -> Callable[[], Made]:
         """Ask for the ordinals (B,) and return the function that waits for them.
