@@ -73,7 +73,8 @@ class MixedStream(IterableDataset[Any]):
         fold: a fold by another code base's name ("megraph:1"): holds out the part that it tests on.
         aus: the label space: "benchmark" (the AUs that papers report on the real set), "union" or "intersection" of
             what the real sources code, a name of `facs.LABEL_SPACES`, or a list.
-        threshold: the intensity from which an AU occurs; default 2, and BP4D's occurrence as coded.
+        threshold: the intensity from which an AU occurs, on both sides; default 2 for synthetic samples and as each
+            real source has it: 2 for DISFA, occurrence as coded for BP4D.
         image_size: height and width in pixels.
         match_resolution: bring real frames to the generator's resolution before `image_size`, so that sharpness does
             not tell a detector what is synthetic.
@@ -163,7 +164,9 @@ class MixedStream(IterableDataset[Any]):
         self.aus = resolve_aus(aus, self.real, self.generator.aus if self.generator else ())
         real_side, synthetic_side = None, None
         if self.real:
-            real_side = RealSource(self.real, aus=self.aus, seed=seed, weights=weights, on_error=on_error)
+            real_side = RealSource(
+                self.real, aus=self.aus, seed=seed, weights=weights, threshold=threshold, on_error=on_error
+            )
         if self.generator is not None:
             sampler = sampler or CombinationSampler(self.generator.aus, focus=self.aus)
             synthetic_side = SyntheticSource(self.generator, sampler, seed=seed, identities=identities, reject=reject)

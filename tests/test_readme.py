@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,12 @@ def test_the_readme_names_only_commands_that_are_there():
     named = set(re.findall(r"`ausynth ([a-z]+)", README.read_text()))
     assert named
     assert named <= known
+
+
+def test_the_training_example_trains_and_tests(practice):
+    script = README.parent / "examples" / "train.py"
+    options = ["--disfa-root", str(practice / "disfa"), "--steps", "2", "--batch-size", "4", "--image-size", "64"]
+    done = subprocess.run([sys.executable, str(script), *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "step 0: loss" in done.stdout
+    assert "mean F1 at 0.5 on 40 frames of part P1" in done.stdout  # SN001 and SN002

@@ -108,6 +108,15 @@ def test_labels_belong_to_their_pictures():
             assert batch["identity"][row] == source.identities[number]
 
 
+@pytest.mark.parametrize("threshold", [1, 4])
+def test_one_threshold_for_both_sides(threshold):
+    batch = make(threshold=threshold, batch_size=60).batch(0)
+    known = ~torch.isnan(batch["intensity"])
+    assert torch.equal(batch["occurrence"][known], (batch["intensity"][known] >= threshold).float())
+    for side in (batch["synthetic"], ~batch["synthetic"]):
+        assert 0 < batch["occurrence"][side].mean() < 1
+
+
 def test_synthetic_labels_are_what_the_generator_says_it_made():
     class Other(FakeGenerator):
         def generate(self, conditions):
@@ -470,6 +479,7 @@ def test_torchvision_transforms_are_seeded_by_the_sample_and_leave_the_loop_alon
     ("options", "words"),
     [
         ({"ratio": 1.5}, r"ratio 1.5.*from 0 .*to 1"),
+        ({"threshold": 0}, "threshold 0"),
         ({"ratio": float("nan")}, "ratio nan"),
         ({"batch_size": 0}, "batch_size 0.*1 or more"),
         ({"steps_per_epoch": 0}, "steps_per_epoch 0"),

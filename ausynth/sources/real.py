@@ -34,6 +34,7 @@ class RealSource:
         weights: how often each is chosen, in any unit; default in proportion to their numbers of pictures.
         aus: the label space of `labels`.
         seed: of the order.
+        threshold: the intensity from which an AU occurs, where the intensity is known; default as each source has it.
         on_error: what happens at an unreadable picture: "raise", or "skip", which takes another of the same source
             (the same one each time) and counts it in `skipped`.
     """
@@ -45,6 +46,7 @@ class RealSource:
         aus: Sequence[int],
         seed: int,
         weights: Sequence[float] | None = None,
+        threshold: float | None = None,
         on_error: OnError = "raise",
     ) -> None:
         if weights is not None and len(weights) != len(sources):
@@ -57,7 +59,10 @@ class RealSource:
         ]
         # All sources behind one another: a batch's labels are then one look-up, whatever it is mixed from.
         self._starts = np.cumsum([0, *map(len, sources)])[:-1]
-        self._labels = Labels.concatenate([source.labels.project(aus) for source in sources])
+        own = (source.labels.project(aus) for source in sources)
+        self._labels = Labels.concatenate(
+            [labels if threshold is None else labels.at_threshold(threshold) for labels in own]
+        )
         self._identities = sources[0].identities
         if len(sources) > 1:
             self._identities = np.concatenate([source.identities for source in sources])
