@@ -72,7 +72,13 @@ class CombinationSampler:
         active_BA[prototype_B] = self._prototype(j_B[prototype_B], seed)
         active_BA[kind_B < _NEUTRAL] = False
         rank_BA = uniform(seed, "labels: who gives way", j_B[:, None], np.array(self.aus))
+        pairs = ((cause, effect) for cause, effects in facs.IMPLIED.items() for effect in effects)
+        implied = [(self._place[a], self._place[b]) for a, b in pairs if {a, b} <= self._place.keys()]
+        for cause, effect in implied:
+            active_BA[:, effect] |= active_BA[:, cause]
         self._give_way(active_BA, rank_BA, j_B, seed)
+        for cause, effect in implied:  # what lost an effect to an antagonist goes with it
+            active_BA[:, cause] &= active_BA[:, effect]
         levels_BA = 1 + np.searchsorted(np.cumsum(_LEVELS)[:-1], uniform(seed, "labels: level", j_B[:, None], self.aus))
         intensity_BA = np.where(active_BA, levels_BA, 0).astype(np.float32)
         if {5, 7} <= self._place.keys():  # 7 at level E excludes 5
