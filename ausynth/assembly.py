@@ -147,8 +147,7 @@ class Assembler:
             _resize_rows(made.images, made_B, images_BHWC)
             identity_B[made_B] = made.identities
             labels.append(made.labels.at_threshold(self.threshold or DEFAULT_THRESHOLD).project(self.aus))
-        for name, count in zip(self.source_names, np.bincount(source_B).tolist(), strict=False):
-            self.stats.count(name, count)
+        self.stats.count(zip(self.source_names, np.bincount(source_B).tolist(), strict=False))
         joined = labels[0]
         if len(labels) > 1:
             joined = Labels.concatenate(labels)[np.argsort(np.concatenate([found_B, made_B]))]

@@ -6,6 +6,7 @@ A fresh array of a batch's size costs a page fault every 4 kB, which at a decode
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import weakref
 from collections import deque
@@ -33,7 +34,7 @@ class BufferPool:
 
     def take(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Return an array of `shape` with anything in it."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         if self._pid != os.getpid():
             self._free, self._pid = deque(maxlen=_KEPT), os.getpid()
         memory = None
@@ -48,8 +49,10 @@ class BufferPool:
 
 
 def rows_of(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-    """Return the chosen rows of `images` as a view to write into, or None where they are not evenly spaced."""
+    """Return the chosen rows (ascending) of `images` as a view to write into, or None if not evenly spaced."""
     if rows.size == 1:
         return images[rows[0] : rows[0] + 1]
+    if rows.size == len(images):
+        return images
     steps = np.diff(rows)
     return images[rows[0] :: steps[0]][: rows.size] if (steps == steps[0]).all() else None

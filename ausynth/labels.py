@@ -112,12 +112,10 @@ class Labels:
 
     def __getitem__(self, rows: Any) -> Labels:
         """Return the chosen rows: a slice, a bool (N,) mask, or an array of row numbers."""
-        return Labels._of_checked(
-            self.aus,
-            np.atleast_2d(self.intensity[rows]),
-            np.atleast_2d(self.occurrence[rows]),
-            np.atleast_2d(self.confidence[rows]),
-        )
+        cells = (self.intensity[rows], self.occurrence[rows], self.confidence[rows])
+        if cells[0].ndim == 1:  # a single row number
+            cells = (cells[0][None], cells[1][None], cells[2][None])
+        return Labels._of_checked(self.aus, *cells)
 
     @property
     def mask(self) -> NDArray[np.bool_]:

@@ -69,6 +69,8 @@ class Interleave:
     def deal(self, k: ArrayLike) -> tuple[NDArray[np.bool_], Integers]:
         """Return which indices go to the first hand, and each index's place in the hand that it goes to."""
         index = np.asarray(k, dtype=np.int64)
+        if self.share.denominator == 1:  # all to one hand
+            return np.full(index.shape, self.share == 1), index
         before = self.count(index)
         first = self.count(index + 1) > before
         return first, np.where(first, before, index - before)

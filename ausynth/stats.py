@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["Stats", "charge", "stage"]
@@ -32,9 +33,11 @@ class Stats:
     def __reduce__(self) -> tuple[type[Stats], tuple[()]]:
         return (Stats, ())
 
-    def count(self, name: str, number: int = 1) -> None:
-        """Add `number` to the count `name`."""
-        self._part()[1][name] += number
+    def count(self, counts: Iterable[tuple[str, int]]) -> None:
+        """Add to the counts by name."""
+        mine = self._part()[1]
+        for name, number in counts:
+            mine[name] += number
 
     def snapshot(self) -> dict[str, Any]:
         """Return {"seconds": {stage: s}, "counts": {name: n}} so far."""

@@ -51,7 +51,10 @@ class Files:
 
     def image(self, key: int) -> np.ndarray:
         """Return one picture (H, W, 3)."""
-        return cv2.imdecode(np.fromfile(self.paths[key], np.uint8), cv2.IMREAD_COLOR_RGB)
+        descriptor = os.open(self.paths[key], os.O_RDONLY)  # the quickest way that Python has to a whole file
+        data = os.read(descriptor, os.fstat(descriptor).st_size)
+        os.close(descriptor)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
     def batch(self, keys: list[int]) -> dict[str, Any]:
         """Return a batch, read into one array."""

@@ -66,7 +66,7 @@ class RealSource:
         self._identities = sources[0].identities
         if len(sources) > 1:
             self._identities = np.concatenate([source.identities for source in sources])
-        self._picks = ByBlocks(self._pick)
+        self._picks = ByBlocks(self._pick, block=8192)
         self.skipped: Counter[str] = Counter()
         """Unreadable pictures by file, and how often each was met."""
         self._failures_in_a_row = 0
