@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 __all__ = ["Progress"]
 
@@ -28,6 +28,6 @@ class Progress:
 
     def after(self, row: int, size: int) -> Progress:
         """Return the progress once sample `row` of `size` was yielded."""
-        if row + 1 < size:
-            return replace(self, row=row + 1)
-        return replace(self, number=self.number + self.lanes, row=0)
+        ended = row + 1 == size
+        number = self.number + self.lanes if ended else self.number
+        return Progress(self.epoch, self.base, self.lane, self.lanes, number, 0 if ended else row + 1)

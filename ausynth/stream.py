@@ -129,7 +129,7 @@ class MixedStream(IterableDataset[Any]):
         reject: Reject | None = None,
         device: str | torch.device | None = None,
         threads: int | None = None,
-        prefetch: int = 4,
+        prefetch: int = 8,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
