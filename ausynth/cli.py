@@ -27,7 +27,10 @@ class _Commands(TyperGroup):
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemError) as error:
+            # Ctrl-C in the middle of compiled code comes out as a SystemError that was caused by it.
+            if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
             _say("interrupted", "what was whole is kept, nothing is left half written")
             raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:

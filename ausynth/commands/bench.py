@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from ausynth.commands.common import BP4DRoot, DISFARoot, given_roots, split_names
+from ausynth.commands.common import (
+    BP4DRoot,
+    DISFARoot,
+    GeneratorName,
+    ImageSize,
+    Ratio,
+    RealSets,
+    given_roots,
+    real_sets,
+)
 
 __all__ = ["bench"]
 
@@ -25,14 +34,12 @@ _STAGES = {
 
 def bench(
     *,
-    real: Annotated[
-        list[str] | None, typer.Option(metavar="disfa|bp4d|none", help="Real data sets, repeated or with commas.")
-    ] = None,
+    real: RealSets = None,
     disfa_root: DISFARoot = None,
     bp4d_root: BP4DRoot = None,
-    ratio: Annotated[float, typer.Option(help="Share of synthetic samples, 0 to 1.")] = 0.5,
-    generator: Annotated[str, typer.Option(help="What makes the synthetic faces.")] = "rendered",
-    image_size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 112,
+    ratio: Ratio = 0.5,
+    generator: GeneratorName = "rendered",
+    image_size: ImageSize = 112,
     batch_size: Annotated[int, typer.Option(help="Samples of a batch.")] = 64,
     batches: Annotated[int, typer.Option(min=1, help="How many batches are timed.")] = 50,
     threads: Annotated[int | None, typer.Option(help="Threads that make batches; default one for each core.")] = None,
@@ -44,10 +51,8 @@ def bench(
 
     from ausynth.stream import MixedStream
 
-    names = split_names(real) or ["disfa"]
-    sources = None if names == ["none"] else names[0] if len(names) == 1 else names
     stream = MixedStream(
-        sources,
+        real_sets(real),
         ratio,
         root=given_roots(disfa_root, bp4d_root) or None,
         generator=generator,

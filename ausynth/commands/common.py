@@ -12,8 +12,13 @@ import typer
 __all__ = [
     "BP4DRoot",
     "DISFARoot",
+    "GeneratorName",
+    "ImageSize",
+    "Ratio",
+    "RealSets",
     "given_roots",
     "label_space",
+    "real_sets",
     "split_names",
     "write_whole",
 ]
@@ -24,6 +29,19 @@ DISFARoot = Annotated[
 BP4DRoot = Annotated[
     Path | None, typer.Option("--bp4d-root", metavar="FOLDER", help="Root of BP4D; else AUSYNTH_BP4D_ROOT.")
 ]
+
+RealSets = Annotated[
+    list[str] | None, typer.Option("--real", metavar="disfa|bp4d|none", help="Real data sets, repeated or with commas.")
+]
+Ratio = Annotated[float, typer.Option(help="Share of synthetic samples, 0 to 1.")]
+GeneratorName = Annotated[str, typer.Option(help="What makes the synthetic faces.")]
+ImageSize = Annotated[int, typer.Option(help="Height and width in pixels.")]
+
+
+def real_sets(given: Sequence[str] | None) -> str | list[str] | None:
+    """Return the real data sets that `--real` names, as `MixedStream` takes them; DISFA where it is left out."""
+    names = split_names(given) or ["disfa"]
+    return None if names == ["none"] else names[0] if len(names) == 1 else names
 
 
 def split_names(given: Sequence[str] | None) -> list[str]:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ausynth.commands.common import BP4DRoot, DISFARoot, given_roots, label_space, split_names, write_whole
+from ausynth.commands.common import (
+    BP4DRoot,
+    DISFARoot,
+    GeneratorName,
+    ImageSize,
+    Ratio,
+    RealSets,
+    given_roots,
+    label_space,
+    real_sets,
+    split_names,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,14 +41,12 @@ _CHART_PERSON = 26  # young, hair off the forehead: wrinkles and brows are easy 
 def preview(
     *,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where batch.png and aus.png go.")],
-    real: Annotated[
-        list[str] | None, typer.Option(metavar="disfa|bp4d|none", help="Real data sets, repeated or with commas.")
-    ] = None,
+    real: RealSets = None,
     disfa_root: DISFARoot = None,
     bp4d_root: BP4DRoot = None,
-    ratio: Annotated[float, typer.Option(help="Share of synthetic samples, 0 to 1.")] = 0.5,
-    generator: Annotated[str, typer.Option(help="What makes the synthetic faces.")] = "rendered",
-    image_size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 112,
+    ratio: Ratio = 0.5,
+    generator: GeneratorName = "rendered",
+    image_size: ImageSize = 112,
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Samples in the batch that is shown.")] = 32,
     hold_out: Annotated[
@@ -54,11 +64,9 @@ def preview(
 
     from ausynth.stream import MixedStream
 
-    names = split_names(real) or ["disfa"]
-    sources = None if names == ["none"] else names[0] if len(names) == 1 else names
     roots = given_roots(disfa_root, bp4d_root)
     stream = MixedStream(
-        real=sources,
+        real=real_sets(real),
         ratio=ratio,
         root=roots or None,
         generator=generator,
