@@ -28,8 +28,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, SystemError) as error:
-            # Ctrl-C in the middle of compiled code comes out as a SystemError that was caused by it.
-            if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
+            if not _is_interrupt(error):
                 raise
             _say("interrupted", "what was whole is kept, nothing is left half written")
             raise typer.Exit(_INTERRUPTED) from None
@@ -40,6 +39,11 @@ class _Commands(TyperGroup):
                 raise
             _say("error", str(error))
             raise typer.Exit(_WRONG_ARGUMENT if isinstance(error, ConfigurationError) else _FAILED) from None
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is behind an error: in the middle of compiled code it comes out as what it caused."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__))
 
 
 app = typer.Typer(

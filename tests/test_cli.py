@@ -311,3 +311,19 @@ def _copy(source: Path, target: Path) -> Path:
     import shutil
 
     return Path(shutil.copytree(source, target))
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_an_interruption_inside_compiled_code_is_one(depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(level: int) -> None:
+        if level == 0:
+            raise KeyboardInterrupt
+        try:
+            fail(level - 1)
+        except BaseException as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    monkeypatch.setattr("ausynth.checkup.check_machine", lambda: fail(depth))
+    result = call("doctor")
+    assert result.exit_code == 130
+    assert "interrupted" in result.stderr
