@@ -24,7 +24,8 @@ from ausynth.samplers.base import LabelSampler
 from ausynth.samplers.combinations import CombinationSampler
 from ausynth.schedule import Interleave, as_share
 from ausynth.sources.base import Source
-from ausynth.sources.opening import distinct_names, open_generator, open_real, resolve_aus
+from ausynth.sources.crop import Align
+from ausynth.sources.opening import People, Root, distinct_names, open_generator, open_real, resolve_aus
 from ausynth.sources.real import OnError, RealSource
 from ausynth.sources.synthetic import Reject, SyntheticSource
 from ausynth.stats import stage
@@ -107,18 +108,18 @@ class MixedStream(IterableDataset[Any]):
         real: str | Source | Sequence[str | Source] | None = "disfa",
         ratio: float = 0.5,
         *,
-        root: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None = None,
+        root: Root | Mapping[str, Root] | None = None,
         weights: Sequence[float] | None = None,
         generator: str | Generator = "rendered",
         sampler: LabelSampler | None = None,
-        hold_out: Any = None,
-        keep: Any = None,
-        fold: Any = None,
+        hold_out: People | None = None,
+        keep: People | None = None,
+        fold: str | Mapping[str, str] | None = None,
         aus: str | Iterable[int] = "benchmark",
         threshold: float | None = None,
         image_size: int = 112,
         match_resolution: bool = True,
-        align: Any = "none",
+        align: Align = "none",
         batch_size: int | None = None,
         steps_per_epoch: int | None = None,
         seed: int = 0,

@@ -29,8 +29,8 @@ class Folder(PictureSource):
     """Labelled pictures of your own, from a csv file with a header.
 
         image,identity,AU1,AU12
-        anna/smile.jpg,anna,0,3
-        bert/0001.jpg,bert,,1
+        s01/smile.jpg,s01,0,3
+        s02/0001.jpg,s02,,1
 
     An AU column is spelled "AU1", "au01" or "1"; other columns are ignored. An empty cell is an unknown label, not an
     absent AU.

@@ -12,22 +12,29 @@ from ausynth.generators import load_generator
 from ausynth.generators.base import Generator
 from ausynth.sources import open_source
 from ausynth.sources.base import Source
+from ausynth.sources.crop import Align
 from ausynth.sources.folds import PARTS, subject_order
 
-__all__ = ["distinct_names", "open_generator", "open_real", "resolve_aus"]
+__all__ = ["People", "Root", "distinct_names", "open_generator", "open_real", "resolve_aus"]
 
 Root = str | os.PathLike[str]
+
+Subjects = str | Sequence[str]
+"""A part ("P1"), a subject, or several of either."""
+
+People = Subjects | Mapping[str, Subjects]
+"""The same for every data set that has them, or by data set."""
 
 
 def open_real(
     real: str | Source | Sequence[str | Source] | None,
     *,
     root: Root | Mapping[str, Root] | None = None,
-    hold_out: Any = None,
-    keep: Any = None,
-    fold: Any = None,
+    hold_out: People | None = None,
+    keep: People | None = None,
+    fold: str | Mapping[str, str] | None = None,
     threshold: float | None = None,
-    align: Any = "none",
+    align: Align = "none",
 ) -> tuple[Source, ...]:
     """Return the opened sources of `real`, in order.
 
