@@ -206,6 +206,12 @@ class MixedStream(IterableDataset[Any]):
                 expected="batches on the CPU there",
                 do="leave num_workers out (threads do the work), or leave device out and copy in the training loop",
             )
+        if worker and str(getattr(self.generator, "device", None)).startswith("cuda"):
+            raise ConfigurationError(
+                f"generator {getattr(self.generator, 'name', '')!r} on CUDA in a DataLoader worker process",
+                expected="a generator on CUDA in the process that trains",
+                do="leave num_workers out: the stream's own threads run ahead",
+            )
         epoch = int(self._begun[row, lane])
         self._begun[row, lane] += 1
         if self.steps_per_epoch is None:

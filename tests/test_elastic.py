@@ -172,6 +172,16 @@ def test_a_cuda_device_is_refused_where_there_is_none_and_in_workers():
         run(build(c, device="cpu"), 1, workers=1)
 
 
+def test_a_generator_on_cuda_is_refused_in_worker_processes():
+    class OnCuda(FakeGenerator):
+        device = "cuda:0"
+
+    stream = MixedStream(FakeSource(9), generator=OnCuda(), image_size=16, batch_size=4)
+    assert next(iter(stream))["image"].shape == (4, 3, 16, 16)
+    with pytest.raises(ConfigurationError, match="generator 'fake' on CUDA in a DataLoader worker.*leave num_workers"):
+        run(stream, 1, workers=1)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_batches_arrive_whole_on_cuda():
     c = {"sizes": [30, 7], "ratio": 0.5, "batch_size": 6, "block_size": 4, "threads": 2, "seed": 1}

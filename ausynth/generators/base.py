@@ -82,7 +82,8 @@ class Generator(Protocol):
     The same conditions give the same bits on the same device and software. Where a picture's bits depend on its
     companions in the batch (as a network's do), `block_size` says how many conditions make one aligned block, and
     callers always ask for whole blocks, from one thread at a time; 1 means that pictures do not depend on their
-    companions, and that `generate` may be called from several threads at once.
+    companions, and that `generate` may be called from several threads at once. One that runs on CUDA says so in an
+    attribute `device` ("cuda:0"): it is then called on a CUDA stream of its own, and refused in worker processes.
     """
 
     @property

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +58,11 @@ class BlockRunner:
 
     Args:
         make: block number -> that block's samples.
+        device: where it runs; on CUDA the thread works on a stream of its own, beside the training loop's.
     """
 
-    def __init__(self, make: Callable[[int], Made]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[int], Made], device: str | None = None) -> None:
+        self._make, self._device = make, device
         self._begin()
 
     def _begin(self) -> None:
@@ -71,8 +73,8 @@ class BlockRunner:
         self._blocks: OrderedDict[int, Future[Made]] = OrderedDict()
         self._executor: Executor | None = None
 
-    def __reduce__(self) -> tuple[type[BlockRunner], tuple[Callable[[int], Made]]]:
-        return (BlockRunner, (self._make,))
+    def __reduce__(self) -> tuple[type[BlockRunner], tuple[Callable[[int], Made], str | None]]:
+        return (BlockRunner, (self._make, self._device))
 
     @contextlib.contextmanager
     def thread(self) -> Iterator[None]:
@@ -81,7 +83,7 @@ class BlockRunner:
         if self._executor is not None:  # another iterator of the same stream gave it one
             yield
             return
-        executor = ThreadPoolExecutor(1, thread_name_prefix="ausynth-generator")
+        executor = ThreadPoolExecutor(1, "ausynth-generator", initializer=_take_stream, initargs=(self._device,))
         self._executor = executor
         try:
             yield
@@ -129,3 +131,12 @@ class BlockRunner:
     def _refresh(self) -> None:
         if self._pid != os.getpid():  # forked: the parent's threads and locks are not here
             self._begin()
+
+
+def _take_stream(device: str | None) -> None:
+    """Give this thread a CUDA stream of its own, where the generator runs on CUDA."""
+    if device is not None and device.startswith("cuda"):
+        import torch
+
+        stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        torch.cuda.set_stream(stream)

@@ -54,7 +54,8 @@ class SyntheticSource:
         self.generator, self.sampler, self.seed, self.reject = generator, sampler, seed, reject
         self._reject_name = fingerprint_of(reject, "reject") if reject else None
         self.people = Permutation(identities, seed, "synthetic identities")
-        self.blocks = BlockRunner(self._make_block)
+        device = getattr(generator, "device", None)
+        self.blocks = BlockRunner(self._make_block, device=None if device is None else str(device))
         self._asked = ByBlocks(self._ask)
         self.rejected = 0
         """How many pictures this process has rejected."""
