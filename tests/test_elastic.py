@@ -318,6 +318,17 @@ def test_leaving_the_loop_ends_the_threads():
     del _
 
 
+def test_closing_one_iterator_leaves_another_alone():
+    stream = MixedStream(FakeSource(50), generator=Slow(block_size=8), image_size=16, batch_size=8, threads=2)
+    first, second = iter(stream), iter(stream)
+    next(first), next(second)
+    first.close()
+    assert ours()
+    assert len(list(islice(second, 6))) == 6
+    second.close()
+    assert not ours()
+
+
 def test_dropping_the_iterator_ends_the_threads():
     stream = MixedStream(FakeSource(50), generator=Slow(block_size=8), image_size=16, batch_size=8, threads=2)
     iterator = iter(stream)

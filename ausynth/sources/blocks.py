@@ -21,7 +21,7 @@ __all__ = ["BlockRunner", "Made"]
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """Made samples: images (B, H, W, 3) uint8, the labels of what they show, and identities (B,)."""
+    """Generated samples: images (B, H, W, 3) uint8, the labels of what they show, and identities (B,)."""
 
     images: NDArray[np.uint8]
     labels: Labels
@@ -72,6 +72,7 @@ class BlockRunner:
         self._turn = threading.Lock()
         self._blocks: OrderedDict[int, Future[Made]] = OrderedDict()
         self._executor: Executor | None = None
+        self._users = 0
 
     def __reduce__(self) -> tuple[type[BlockRunner], tuple[Callable[[int], Made], str | None]]:
         return (BlockRunner, (self._make, self._device))
@@ -80,20 +81,30 @@ class BlockRunner:
     def thread(self) -> Iterator[None]:
         """Give the generator a thread of its own meanwhile; without, blocks are made where they are asked for."""
         self._refresh()
-        if self._executor is not None:  # another iterator of the same stream gave it one
-            yield
-            return
-        executor = ThreadPoolExecutor(1, "ausynth-generator", initializer=_take_stream, initargs=(self._device,))
-        self._executor = executor
+        process = self._pid
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(
+                    1, "ausynth-generator", initializer=_take_stream, initargs=(self._device,)
+                )
+            self._users += 1
         try:
             yield
         finally:
-            self._executor = None
-            own = threading.current_thread().name.startswith("ausynth-generator")
-            executor.shutdown(wait=not own, cancel_futures=True)
-            with self._lock:
-                for number in [n for n, future in self._blocks.items() if future.cancelled() or not future.done()]:
-                    del self._blocks[number]
+            if os.getpid() == process:  # a forked child inherits this frame, and none of the threads
+                self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users or self._executor is None:  # another iterator of the same stream is at work
+                return
+            executor, self._executor = self._executor, None
+        own = threading.current_thread().name.startswith("ausynth-generator")
+        executor.shutdown(wait=not own, cancel_futures=True)
+        with self._lock:
+            for number in [n for n, future in self._blocks.items() if future.cancelled() or not future.done()]:
+                del self._blocks[number]
 
     def ask(self, number: int) -> Future[Made]:
         """Return the block, made or in the making. Without a thread of its own it is made before this returns."""
