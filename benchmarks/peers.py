@@ -1,8 +1,8 @@
 """The loaders that benchmarks/stream.py compares, each tuned as its documentation says, on the same labelled files.
 
-A loader is opened with a number of workers (threads or processes, whatever it is made for) and yields batches of
-`keys` (B,), the number of each file, and `image` uint8 (B, 3, H, W), `labels` float32 (B, A). Two sources, asked for
-half and half: the first holds the keys below `half`.
+A loader is opened with a number of workers (threads or processes, whatever it is made for) and yields batches with
+`image` uint8 (B, 3, H, W), `labels` float32 (B, A) and `keys` (B,), the number of each file; MixedStream's batches are
+its own. Two sources, asked for half and half: the first holds the keys below `half`.
 """
 
 from __future__ import annotations
@@ -83,10 +83,6 @@ class Mixed:
 
     def __init__(self, sources: list[Folder], ratio: float, name: str, *, processes: bool = False) -> None:
         self.sources, self.ratio, self.name, self.processes = sources, ratio, name, processes
-        self._place = {}
-        for source in sources:
-            first = len(self._place)
-            self._place |= {os.path.join(source.frames.root, p): first + i for i, p in enumerate(source.frames.paths)}  # noqa: PTH118
 
     def open(self, workers: int, state: Any = None) -> Iterator[dict[str, Any]]:
         self.stream = ausynth.MixedStream(
@@ -101,12 +97,10 @@ class Mixed:
         if state is not None:
             self.stream.load_state_dict(state)
         loader = DataLoader(self.stream, batch_size=None, num_workers=workers) if self.processes else self.stream
-        for batch in loader:
-            # Key and source tell the sample, as the file does: sample k is a function of k.
-            yield {"keys": batch["key"].numpy(), "first": (batch["source"] == 0).numpy(), "batch": batch, **batch}
+        yield from loader
 
     def state(self, batch: dict[str, Any]) -> Any:
-        return self.stream.state_dict(after=batch["batch"])
+        return self.stream.state_dict(after=batch)
 
 
 class _Map(Dataset):

@@ -62,13 +62,13 @@ def exact(peer: Peer, files: Files, workers: int) -> str:
 
 def rerun(peer: Peer, workers: int) -> str:
     """Return whether a second run gives the same samples in the same order."""
-    first, second = ([batch["keys"].tolist() for batch in _take(peer, workers, 12)] for _ in range(2))
+    first, second = ([_keys(batch) for batch in _take(peer, workers, 12)] for _ in range(2))
     return "equal" if first == second else "differs"
 
 
 def resume(peer: Peer, before: int, after: int) -> str:
     """Return how many samples a run that stops after 12 batches and goes on for 12 loses and repeats."""
-    whole = [key for batch in _take(peer, before, 24) for key in batch["keys"].tolist()]
+    whole = [key for batch in _take(peer, before, 24) for key in _keys(batch)]
     iterator = peer.open(before)
     seen = list(islice(iterator, 12))
     state = peer.state(seen[-1])
@@ -79,7 +79,7 @@ def resume(peer: Peer, before: int, after: int) -> str:
         rest = list(islice(peer.open(after, state), 12))
     except Exception as error:  # what a user would meet
         return type(error).__name__
-    keys = [key for batch in (*seen, *rest) for key in batch["keys"].tolist()]
+    keys = [key for batch in (*seen, *rest) for key in _keys(batch)]
     lost, repeated = len(set(whole) - set(keys)), len(keys) - len(set(keys))
     return f"{lost} lost, {repeated} repeated" + ("" if keys == whole else ", another order")
 
@@ -92,7 +92,12 @@ def _take(peer: Peer, workers: int, count: int) -> list[dict[str, Any]]:
 
 
 def _first(batch: dict[str, Any], files: Files) -> np.ndarray:
-    return np.asarray(batch["first"] if "first" in batch else batch["keys"] < files.half)
+    return np.asarray(batch["source"] == 0 if "source" in batch else batch["keys"] < files.half)
+
+
+def _keys(batch: dict[str, Any]) -> list[int]:
+    """Return what tells the samples: the file; in a MixedStream k, of which the sample is a function."""
+    return batch["key" if "key" in batch else "keys"].tolist()
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import multiprocessing
 import os
 import pickle
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -212,11 +213,24 @@ def _require_refused(source: Source, indices: Sequence[int], out: NDArray[np.gen
 
 
 def _check_threads(source: Source, indices: list[int], alone: Pixels) -> None:
+    """Read in two threads that start together, one of them backwards: what they share shows in the pixels."""
+    together = threading.Barrier(2, timeout=_SECONDS)
+
+    def read(order: list[int]) -> list[Pixels]:
+        results = []
+        try:
+            for _ in range(4):
+                together.wait()
+                results.append(_read(source, order))
+        except BaseException:
+            together.abort()  # the other thread shall not wait for this one
+            raise
+        return results
+
     with ThreadPoolExecutor(2) as pool:
-        forward = pool.map(lambda _: _read(source, indices), range(4))
-        backward = pool.map(lambda _: _read(source, indices[::-1]), range(4))
-        for pixels in (*forward, *(batch[::-1] for batch in backward)):
-            _require_equal(pixels, alone, "two threads at once read other pixels than one")
+        forward, backward = pool.map(read, (indices, indices[::-1]))
+    for pixels in (*forward, *(batch[::-1] for batch in backward)):
+        _require_equal(pixels, alone, "two threads at once read other pixels than one")
 
 
 def _check_process(method: str, source: Source, indices: list[int], alone: Pixels) -> None:
