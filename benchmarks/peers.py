@@ -1,8 +1,9 @@
 """The loaders that benchmarks/stream.py compares, each tuned as its documentation says, on the same labelled files.
 
 A loader is opened with a number of workers (threads or processes, whatever it is made for) and yields batches with
-`image` uint8 (B, 3, H, W), `labels` float32 (B, A) and `keys` (B,), the number of each file; MixedStream's batches are
-its own. Two sources, asked for half and half: the first holds the keys below `half`.
+`image` uint8 (B, 3, H, W) and labels. Two sources, asked for half and half: the first holds the numbers below `half`.
+Every picture has its number stamped into its pixels, so what a loader delivered is read off its pictures, whatever it
+says of itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ausynth.labels import Labels
 from ausynth.sources import Folder
 
 BATCH, SIZE = 64, 112
+STAMP = SIZE // 8
 
 
 class Peer(Protocol):
@@ -62,7 +64,7 @@ class Files:
         for row, key in enumerate(keys):
             images[row] = self.image(key)
         image = torch.from_numpy(images).permute(0, 3, 1, 2)
-        return {"keys": np.array(keys), "image": image, "labels": torch.from_numpy(self.labels[keys])}
+        return {"image": image, "labels": torch.from_numpy(self.labels[keys])}
 
 
 class FreeGenerator:
@@ -110,9 +112,9 @@ class _Map(Dataset):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, key: int) -> tuple[int, torch.Tensor, torch.Tensor]:
+    def __getitem__(self, key: int) -> tuple[torch.Tensor, torch.Tensor]:
         image = torch.from_numpy(self.files.image(key)).permute(2, 0, 1)
-        return key, image, torch.from_numpy(self.files.labels[key])
+        return image, torch.from_numpy(self.files.labels[key])
 
 
 class TorchMap:
@@ -128,8 +130,8 @@ class TorchMap:
         generator = torch.Generator().manual_seed(0)
         loader = DataLoader(_Map(self.files), BATCH, shuffle=True, num_workers=workers, generator=generator, **more)
         while True:
-            for keys, image, labels in loader:
-                yield {"keys": keys.numpy(), "image": image, "labels": labels}
+            for image, labels in loader:
+                yield {"image": image, "labels": labels}
 
     def state(self, batch: dict[str, Any]) -> Any:
         return None
@@ -222,6 +224,20 @@ class TorchdataNodes:
         return self.loader.state_dict()
 
 
+def stamp(image: np.ndarray, number: int) -> None:
+    """Write a number into the lowest rows of a picture (112, 112, 3), a black or white JPEG block for each bit."""
+    bits = (number >> np.arange(2 * STAMP)) & 1
+    blocks = np.kron(bits.reshape(2, STAMP), np.ones((8, 8))) * 255
+    image[-16:] = blocks[..., None].astype(np.uint8)
+
+
+def numbers(image_BCHW: torch.Tensor) -> np.ndarray:
+    """Return (B,) the numbers that are stamped into the pictures."""
+    lowest = image_BCHW[:, :, -16:].numpy().mean(axis=1)
+    bits = lowest.reshape(-1, 2, 8, STAMP, 8).mean(axis=(2, 4)).reshape(-1, 2 * STAMP) > 127
+    return (bits << np.arange(2 * STAMP)).sum(axis=1)
+
+
 def write_faces(folder: Path, count: int) -> list[Folder]:
     """Write `count` JPEG faces of 112 px, 8 kB or so each, as two labelled folders."""
     import csv
@@ -234,7 +250,6 @@ def write_faces(folder: Path, count: int) -> list[Folder]:
     made = generator.generate(Conditions(intensity, np.arange(distinct), np.arange(distinct)))
     noise = np.random.default_rng(0).normal(0, 6, made.images.shape)  # a camera's: rendered pictures are too smooth
     images = np.clip(made.images + noise, 0, 255).astype(np.uint8)
-    coded = [cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 93])[1].tobytes() for image in images]
     sources = []
     for half in range(2):
         root = folder / f"half{half}"
@@ -243,7 +258,11 @@ def write_faces(folder: Path, count: int) -> list[Folder]:
             table = csv.writer(file)
             table.writerow(["image", "identity", *(f"AU{au}" for au in generator.aus)])
             for row in range(half * count // 2, (half + 1) * count // 2):
-                (root / f"{row:06d}.jpg").write_bytes(coded[row % distinct])
+                image = images[row % distinct].copy()
+                stamp(image, row)
+                done, coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 93])
+                assert done
+                (root / f"{row:06d}.jpg").write_bytes(coded.tobytes())
                 table.writerow([f"{row:06d}.jpg", row % 40, *intensity[row % distinct].astype(int)])
         sources.append(Folder(root / "labels.csv", root))
     return sources

@@ -6,7 +6,7 @@
 interleaved rounds, two threads (or worker processes, where a loader is made for those). The limit is two threads that
 read and decode the same files in the same random order and do nothing else. Then, for each loader, what a training run
 relies on: is the mixture exact in every batch, is a second run equal, does a run that stopped after 12 batches go on
-without losing or repeating a sample, with as many, fewer and more workers.
+without losing or repeating a sample, with as many, fewer and more workers: read off numbers in the pictures themselves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import torch
 from common import Report, arguments
-from peers import BATCH, Files, Grain, Mixed, Peer, TorchdataNodes, TorchIterable, TorchMap, write_faces
+from peers import BATCH, Files, Grain, Mixed, Peer, TorchdataNodes, TorchIterable, TorchMap, numbers, write_faces
 
 WORKERS = 2
 
@@ -56,19 +56,19 @@ def rate(batches: Iterator[Any], count: int) -> float:
 
 def exact(peer: Peer, files: Files, workers: int) -> str:
     """Return whether every batch holds as many of the first source as of the second."""
-    counts = [int(_first(batch, files).sum()) for batch in _take(peer, workers, 40)]
+    counts = [int((numbers(batch["image"]) < files.half).sum()) for batch in _take(peer, workers, 40)]
     return "exact" if set(counts) == {BATCH // 2} else f"{min(counts)} to {max(counts)} of {BATCH}"
 
 
 def rerun(peer: Peer, workers: int) -> str:
     """Return whether a second run gives the same samples in the same order."""
-    first, second = ([_keys(batch) for batch in _take(peer, workers, 12)] for _ in range(2))
+    first, second = ([numbers(batch["image"]).tolist() for batch in _take(peer, workers, 12)] for _ in range(2))
     return "equal" if first == second else "differs"
 
 
 def resume(peer: Peer, before: int, after: int) -> str:
     """Return how many samples a run that stops after 12 batches and goes on for 12 loses and repeats."""
-    whole = [key for batch in _take(peer, before, 24) for key in _keys(batch)]
+    whole = [key for batch in _take(peer, before, 24) for key in numbers(batch["image"]).tolist()]
     iterator = peer.open(before)
     seen = list(islice(iterator, 12))
     state = peer.state(seen[-1])
@@ -79,7 +79,7 @@ def resume(peer: Peer, before: int, after: int) -> str:
         rest = list(islice(peer.open(after, state), 12))
     except Exception as error:  # what a user would meet
         return type(error).__name__
-    keys = [key for batch in (*seen, *rest) for key in _keys(batch)]
+    keys = [key for batch in (*seen, *rest) for key in numbers(batch["image"]).tolist()]
     lost, repeated = len(set(whole) - set(keys)), len(keys) - len(set(keys))
     return f"{lost} lost, {repeated} repeated" + ("" if keys == whole else ", another order")
 
@@ -89,15 +89,6 @@ def _take(peer: Peer, workers: int, count: int) -> list[dict[str, Any]]:
     batches = list(islice(iterator, count))
     iterator.close()
     return batches
-
-
-def _first(batch: dict[str, Any], files: Files) -> np.ndarray:
-    return np.asarray(batch["source"] == 0 if "source" in batch else batch["keys"] < files.half)
-
-
-def _keys(batch: dict[str, Any]) -> list[int]:
-    """Return what tells the samples: the file; in a MixedStream k, of which the sample is a function."""
-    return batch["key" if "key" in batch else "keys"].tolist()
 
 
 def main() -> None:
