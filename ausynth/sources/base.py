@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ausynth.errors import ConfigurationError, FrameError
 from ausynth.labels import Labels
 from ausynth.sources.crop import Crop
+from ausynth.sources.thinning import ChosenCrop, ChosenFrames, Thin, kept_rows
 
 __all__ = ["Frames", "PictureSource", "Source"]
 
@@ -95,6 +97,8 @@ class PictureSource:
         subjects: every subject of the data set.
         benchmark: the AUs that papers report on it.
         crop: how a face is cut out of a picture.
+        root: the folder of the data set, where it has one.
+        thin: leave out near-duplicates: "runs" or a number, see `ausynth.sources.thinning.thin`.
     """
 
     def __init__(
@@ -107,6 +111,8 @@ class PictureSource:
         subjects: Sequence[str],
         benchmark: Sequence[int],
         crop: Crop,
+        root: Path | None = None,
+        thin: Thin | None = None,
     ) -> None:
         if not len(frames) == len(labels) == len(identities):
             raise ConfigurationError(
@@ -120,6 +126,15 @@ class PictureSource:
         self.subjects = tuple(subjects)
         self.benchmark = tuple(benchmark)
         self.crop = crop
+        self.root = root
+        self._thinned = False
+        if thin is not None:
+            self._keep(kept_rows(self.labels, self.sequences, thin))
+
+    def _keep(self, rows: NDArray[np.int64]) -> None:
+        self._thinned = True
+        self.frames, self.crop = ChosenFrames(self.frames, rows), ChosenCrop(self.crop, rows)
+        self.labels, self.identities = self.labels[rows], self.identities[rows]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -137,20 +152,22 @@ class PictureSource:
             digest.update(np.ascontiguousarray(values).tobytes())
         # The first and last name of each run of a person pin the naming without hashing every path of a large set.
         ends = np.flatnonzero(np.diff(self.identities, append=-1)) if len(self) else ()
-        for index in (0, *ends) if len(self) else ():
+        # Which frames of a run thinning has left, only their names say.
+        for index in range(len(self)) if self._thinned else (0, *ends) if len(self) else ():
             digest.update(self.frames.describe(int(index)).encode())
         return digest.hexdigest()[:16]
 
+    @property
+    def sequences(self) -> NDArray[np.int64]:
+        """Return (N,) int64: equal for the pictures of one person in one folder; see `thinning.sequences_of`."""
+        numbers: dict[tuple[int, str], int] = {}
+        folders = (self.frames.describe(index).rpartition("/")[0] for index in range(len(self)))
+        keys = zip(self.identities.tolist(), folders, strict=True)
+        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
     def read(self, indices: Sequence[int] | NDArray[np.int64], out: Pixels) -> None:
         """Decode the pictures `indices` (B,) into `out` (B, H, W, 3); see `Source.read`."""
-        if len(out) != len(indices) or out.ndim != 4 or out.shape[3] != 3 or out.dtype != np.uint8:
-            raise ConfigurationError(
-                f"out has shape {out.shape} and type {out.dtype}", expected=f"uint8 ({len(indices)}, H, W, 3)"
-            )
-        chosen = np.asarray(indices, dtype=np.int64)
-        wrong = (chosen < 0) | (chosen >= len(self))
-        if wrong.any():
-            raise ConfigurationError(f"picture {chosen[wrong][0]} of {self.name}", expected=f"0 to {len(self) - 1}")
+        chosen = checked_indices(self, indices, out)
         load, crop = self.frames.load, self.crop.apply
         position = 0
         try:
@@ -159,3 +176,16 @@ class PictureSource:
         except FrameError as error:
             error.position = position
             raise
+
+
+def checked_indices(source: Source, indices: Sequence[int] | NDArray[np.int64], out: Pixels) -> NDArray[np.int64]:
+    """Return the `indices` (B,) of a `read` as an array; raise ConfigurationError if they or `out` cannot be right."""
+    if len(out) != len(indices) or out.ndim != 4 or out.shape[3] != 3 or out.dtype != np.uint8:
+        raise ConfigurationError(
+            f"out has shape {out.shape} and type {out.dtype}", expected=f"uint8 ({len(indices)}, H, W, 3)"
+        )
+    chosen = np.asarray(indices, dtype=np.int64)
+    wrong = (chosen < 0) | (chosen >= len(source))
+    if wrong.any():
+        raise ConfigurationError(f"picture {chosen[wrong][0]} of {source.name}", expected=f"0 to {len(source) - 1}")
+    return chosen

@@ -6,47 +6,13 @@ import contextlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from ausynth.sources.made import Made
 
-from ausynth.labels import Labels
-
-__all__ = ["BlockRunner", "Made"]
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """Generated samples: images (B, H, W, 3) uint8, the labels of what they show, and identities (B,)."""
-
-    images: NDArray[np.uint8]
-    labels: Labels
-    identities: NDArray[np.int64]
-
-    @classmethod
-    def join(cls, parts: Sequence[Made]) -> Made:
-        """Return the samples of all parts."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(
-            np.concatenate([part.images for part in parts]),
-            Labels.concatenate([part.labels for part in parts]),
-            np.concatenate([part.identities for part in parts]),
-        )
-
-    def rows(self, rows: NDArray[np.int64]) -> Made:
-        """Return the chosen samples."""
-        return Made(self.images[rows], self.labels[rows], self.identities[rows])
-
-    def replaced(self, rows: NDArray[np.int64], by: Made) -> Made:
-        """Return the samples with those at `rows` replaced."""
-        order = np.arange(len(self.identities))
-        order[rows] = len(order) + np.arange(len(rows))
-        return Made.join([self, by]).rows(order) if len(rows) else self
+__all__ = ["BlockRunner"]
 
 
 _KEPT = 8

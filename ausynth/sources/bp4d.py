@@ -19,8 +19,9 @@ from ausynth.sources.crop import Align, make_crop
 from ausynth.sources.folds import select, subject_order
 from ausynth.sources.images import ImageFiles
 from ausynth.sources.roots import resolve_root
+from ausynth.sources.thinning import Thin
 
-__all__ = ["BP4D"]
+__all__ = ["BP4D", "wanted_aus", "wanted_tasks"]
 
 
 class BP4D(PictureSource):
@@ -44,6 +45,7 @@ class BP4D(PictureSource):
         fold: a fold in another code base's numbering ("megraph:1"), see `ausynth.sources.folds.FOLDS`.
         split: with `fold`: "train" or "test".
         tasks: the tasks wanted, for example ("T1", "T6"); default: all.
+        thin: leave out near-duplicate frames: "runs" or a number, see `ausynth.sources.thinning.thin`.
         allow_missing: leave out coded frames without a picture and pictures without codes instead of refusing.
         images: the folder that holds F001, where several do (the 3D data have pictures too), or where it is not
             under the root.
@@ -67,19 +69,22 @@ class BP4D(PictureSource):
         fold: str | None = None,
         split: str = "train",
         tasks: str | Iterable[str] | None = None,
+        thin: Thin | None = None,
         allow_missing: bool = False,
         images: str | os.PathLike[str] | None = None,
         coding: str | os.PathLike[str] | None = None,
     ) -> None:
         crop = make_crop(align)
-        tree = _Tree(resolve_root("bp4d", root), images, coding)
+        folder = resolve_root("bp4d", root)
+        tree = _Tree(folder, images, coding)
 
         def kept_by(subjects: list[str]) -> tuple[str, ...]:
             return select("bp4d", subjects, hold_out=hold_out, keep=keep, fold=fold, split=split)
 
         takes = tree.takes(kept_by, tasks, allow_missing)
         occurrence = {take: bp4d_files.read_occurrence(tree.codes[take]) for take in takes}
-        wanted = _wanted_aus(aus, tree, occurrence)
+        coded = {take: _coded(occurrence[take], tree.graded.get(take, {})) for take in takes}
+        wanted = wanted_aus(aus, coded.values(), tree.occurrence)
         labels = Labels.concatenate([_labels(occurrence[take], tree.graded.get(take, {}), wanted) for take in takes])
         paths, found_N = tree.pictures(occurrence, allow_missing)
         number = {subject: index for index, subject in enumerate(subject_order("bp4d"))}
@@ -94,7 +99,11 @@ class BP4D(PictureSource):
             subjects=subject_order("bp4d"),
             benchmark=facs.BP4D_12,
             crop=crop,
+            root=folder,
+            thin=thin,
         )
+        self.takes = {"/".join(take): (tree.folder(take), tuple(sorted(coded[take]))) for take in takes}
+        """The folder of each coded take ("F001/T1") that is kept, and the AUs that are coded in it."""
 
 
 class _Tree:
@@ -127,7 +136,7 @@ class _Tree:
                 do="BP4D+ is another data set: list its pictures in a csv file and open them with 'folder'",
             )
         kept = frozenset(kept_by(subjects))
-        chosen = _wanted_tasks(tasks, {task for _, task in there})
+        chosen = wanted_tasks(tasks, {task for _, task in there})
         wanted = [(subject, task) for subject, task in there if subject in kept and task in chosen]
         uncoded = [take for take in wanted if take not in self.codes]
         if uncoded and not allow_missing:
@@ -141,13 +150,17 @@ class _Tree:
             raise LayoutError(f"no coded take is left in {self.occurrence}", expected="at least one")
         return coded
 
+    def folder(self, take: Take) -> str:
+        """Return the folder of a take's pictures, under `images`."""
+        return self.folders.get(take, "/".join(take))
+
     def pictures(self, occurrence: dict[Take, Codes], allow_missing: bool) -> tuple[list[str], NDArray[np.bool_]]:
         """Return the path of each picture that is there, and which of the coded frames those are."""
         paths: list[str] = []
         found: list[bool] = []
         lacking: list[tuple[Take, int]] = []
         for take, codes in occurrence.items():
-            folder = self.folders.get(take, "/".join(take))
+            folder = self.folder(take)
             frames = codes.frames.tolist()
             names = bp4d_files.name_frames(self.images / folder, frames)
             paths += [f"{folder}/{names[frame]}" for frame in frames if frame in names]
@@ -165,7 +178,8 @@ class _Tree:
         return paths, np.array(found, dtype=bool)
 
 
-def _wanted_tasks(tasks: str | Iterable[str] | None, there: set[str]) -> set[str]:
+def wanted_tasks(tasks: str | Iterable[str] | None, there: set[str]) -> set[str]:
+    """Return the tasks of `tasks`, or all that are there; raise ConfigurationError for one that is not."""
     if tasks is None:
         return there
     wanted = {str(task).upper() for task in ((tasks,) if isinstance(tasks, str) else tasks)}
@@ -174,19 +188,30 @@ def _wanted_tasks(tasks: str | Iterable[str] | None, there: set[str]) -> set[str
     return wanted
 
 
-def _wanted_aus(aus: str | Iterable[int] | None, tree: _Tree, occurrence: dict[Take, Codes]) -> tuple[int, ...]:
-    # The header names AUs that nobody coded (all 9), too.
-    coded = {au for codes in occurrence.values() for au, code_N in codes.codes.items() if (code_N != NOT_CODED).any()}
-    coded |= {au for take in occurrence for au in tree.graded.get(take, {}) if au in facs.ACTION_UNITS}
+def wanted_aus(aus: str | Iterable[int] | None, coded: Iterable[Iterable[int]], where: object) -> tuple[int, ...]:
+    """Return the label space `aus`, or every AU that is coded in some take; raise ConfigurationError if none of it is.
+
+    Args:
+        aus: as `BP4D` takes it.
+        coded: the AUs that are coded in each take.
+        where: names their place in the message.
+    """
+    there = {au for take in coded for au in take}
     if aus is None:
-        return facs.label_space(sorted(coded))
+        return facs.label_space(sorted(there))
     wanted = facs.label_space(aus)
-    if not coded & set(wanted):
+    if not there & set(wanted):
         raise ConfigurationError(
-            f"none of the AUs {', '.join(map(str, wanted))} is coded in {tree.occurrence}",
-            expected=f"some of {', '.join(map(str, sorted(coded)))}",
+            f"none of the AUs {', '.join(map(str, wanted))} is coded in {where}",
+            expected=f"some of {', '.join(map(str, sorted(there)))}",
         )
     return wanted
+
+
+def _coded(codes: Codes, graded: Iterable[int]) -> set[int]:
+    # The header names AUs that nobody coded (all 9), too.
+    coded = {au for au, code_N in codes.codes.items() if (code_N != NOT_CODED).any()}
+    return coded | {au for au in graded if au in facs.ACTION_UNITS}
 
 
 def _labels(codes: Codes, graded: dict[int, Path], aus: tuple[int, ...]) -> Labels:

@@ -29,6 +29,7 @@ from ausynth.sources.frame_store import VideoFrames
 from ausynth.sources.images import ImageFiles
 from ausynth.sources.numbering import match_lines, match_numbers
 from ausynth.sources.roots import resolve_root
+from ausynth.sources.thinning import Thin
 from ausynth.sources.video import DEFAULT_QUALITY, Video, store_videos
 
 __all__ = ["DISFA", "EXCLUSIONS"]
@@ -97,6 +98,7 @@ class DISFA(PictureSource):
         aus: the label space, "disfa-12" if None; an AU that DISFA does not code is unknown in it.
         threshold: the intensity from which an AU counts as present.
         hold_out, keep, fold, split: which subjects; see `ausynth.sources.folds.select`.
+        thin: leave out near-duplicate frames: "runs" or a number, see `ausynth.sources.thinning.thin`.
         exclude: "jaanet" leaves out the frames of `EXCLUSIONS["jaanet"]`.
         frames: "images", "video", or "auto": images where all subjects that are kept have them, else videos. A folder
             under the root does as "auto" for what lies in it, where there are several sets of frames.
@@ -125,6 +127,7 @@ class DISFA(PictureSource):
         keep: str | Iterable[str] | None = None,
         fold: str | None = None,
         split: str = "train",
+        thin: Thin | None = None,
         exclude: str | None = None,
         frames: str | os.PathLike[str] = "auto",
         frame_base: int | None = None,
@@ -182,6 +185,8 @@ class DISFA(PictureSource):
             subjects=order,
             benchmark=DISFA_8,
             crop=crop,
+            root=folder,
+            thin=thin,
         )
 
 

@@ -19,6 +19,7 @@ from ausynth.sources.base import PictureSource
 from ausynth.sources.crop import Align, make_crop
 from ausynth.sources.folds import select
 from ausynth.sources.images import ImageFiles
+from ausynth.sources.thinning import Thin
 
 __all__ = ["Folder"]
 
@@ -47,6 +48,7 @@ class Folder(PictureSource):
         values: "intensity": 0-5, fractions allowed. "occurrence": 0 or 1, the intensity stays unknown.
         hold_out: identities to leave out.
         keep: identities that alone are kept.
+        thin: leave out near-duplicate pictures: "runs" or a number, see `ausynth.sources.thinning.thin`.
         unknown: values that mean "not coded", for example `(9, 999, -1)`.
         check: "exists": every picture must be there; "none": find out when it is read.
 
@@ -70,6 +72,7 @@ class Folder(PictureSource):
         values: Literal["intensity", "occurrence"] = "intensity",
         hold_out: str | Iterable[str] | None = None,
         keep: str | Iterable[str] | None = None,
+        thin: Thin | None = None,
         unknown: Sequence[float] = (),
         check: Literal["exists", "none"] = "exists",
     ) -> None:
@@ -98,6 +101,8 @@ class Folder(PictureSource):
             subjects=subjects,
             benchmark=labels.aus,
             crop=make_crop(align),
+            root=folder,
+            thin=thin,
         )
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ausynth.durable import sync_folder
 from ausynth.errors import ConfigurationError, FrameError
 from ausynth.sources.images import decode_image
 from ausynth.stats import CHARGED, charge
@@ -187,7 +188,7 @@ def write_store(path: Path, jpegs: Iterable[bytes], about: Mapping[str, object])
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def leftovers(folder: Path) -> dict[Path, list[Path]]:
@@ -206,13 +207,3 @@ def _close_all(descriptors: dict[int, int]) -> None:
     while descriptors:
         with contextlib.suppress(OSError):
             os.close(descriptors.popitem()[1])
-
-
-def _sync_folder(folder: Path) -> None:
-    # A rename is on the disk once its folder is; some network file systems cannot sync a folder, and need not.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

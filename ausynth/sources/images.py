@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ausynth.errors import FrameError
+from ausynth.errors import ConfigurationError, FrameError
 from ausynth.stats import CHARGED, charge
 
-__all__ = ["IMAGE_SUFFIXES", "ImageFiles", "decode_image"]
+__all__ = ["IMAGE_SUFFIXES", "ImageFiles", "decode_image", "decode_whole", "encode_jpeg"]
 
 Pixels = NDArray[np.uint8]
 
@@ -73,6 +73,23 @@ def decode_image(data: bytes, path: object) -> Pixels:
     if image is None:
         raise FrameError.of(path, "damaged, or not a picture")
     return np.asarray(image, dtype=np.uint8)
+
+
+def decode_whole(data: bytes | Pixels) -> Pixels | None:
+    """Return the picture in `data`, which is known to be whole, as (H, W, 3) uint8 RGB; None where it is none."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+    except cv2.error:
+        return None
+    return None if image is None else np.asarray(image, dtype=np.uint8)
+
+
+def encode_jpeg(image: Pixels, quality: int) -> bytes:
+    """Return the picture (H, W, 3) uint8 RGB as JPEG data of `quality` 1-100."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ConfigurationError(f"no JPEG of a picture of shape {image.shape}", expected="(H, W, 3) uint8")
+    return bytes(data)
 
 
 def _contents(path: str) -> bytes:

@@ -14,6 +14,8 @@ from ausynth.sources import open_source
 from ausynth.sources.base import Source
 from ausynth.sources.crop import Align
 from ausynth.sources.folds import PARTS, subject_order
+from ausynth.sources.thinning import Thin
+from ausynth.sources.thinning import thin as thinned
 
 __all__ = ["People", "Root", "distinct_names", "open_generator", "open_real", "resolve_aus"]
 
@@ -35,11 +37,13 @@ def open_real(
     fold: str | Mapping[str, str] | None = None,
     threshold: float | None = None,
     align: Align = "none",
+    thin: Thin | None = None,
 ) -> tuple[Source, ...]:
     """Return the opened sources of `real`, in order.
 
     `hold_out`, `keep` and `fold` go to every named data set: a part ("P1") to each, a list of subjects to those that
-    have them, a mapping by data set to each its own. A source that is already open was told when it was opened.
+    have them, a mapping by data set to each its own. A source that is already open was told when it was opened; `thin`
+    thins it all the same.
 
     Raises:
         ConfigurationError: a subject that no named data set has, a root for several sets at once, options for a source
@@ -68,7 +72,7 @@ def open_real(
     opened: list[Source] = []
     for entry in wanted:
         if not isinstance(entry, str):
-            opened.append(entry)
+            opened.append(entry if thin is None else thinned(entry, thin))
             continue
         options = {
             option: share
@@ -78,6 +82,8 @@ def open_real(
         }
         if threshold is not None:
             options["threshold"] = threshold
+        if thin is not None:
+            options["thin"] = thin
         opened.append(open_source(entry, roots.get(entry), align=align, **options))
     empty = [source.name for source in opened if len(source) == 0]
     if empty:

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.buffers import BufferPool, rows_of
-from ausynth.errors import ConfigurationError, FrameError
+from ausynth.errors import FrameError
 from ausynth.labels import Labels
+from ausynth.samplers.balance import Balance
+from ausynth.samplers.spacing import SpacedFrames
 from ausynth.schedule import Integers, Mixture, Permutation
 from ausynth.sources.base import Source
+from ausynth.sources.joined import base_weights, joined_labels, require_weights
 from ausynth.tables import ByBlocks
 
 __all__ = ["FAILURE_BUDGET", "OnError", "RealSource"]
@@ -35,6 +38,8 @@ class RealSource:
         aus: the label space of `labels`.
         seed: of the order.
         threshold: the intensity from which an AU occurs, where the intensity is known; default as each source has it.
+        labels: of all their pictures, from `joined_labels`, if they were joined already.
+        balance: how often each picture comes; default each once before any again.
         on_error: what happens at an unreadable picture: "raise", or "skip", which takes another of the same source
             (the same one each time) and counts it in `skipped`.
     """
@@ -47,22 +52,32 @@ class RealSource:
         seed: int,
         weights: Sequence[float] | None = None,
         threshold: float | None = None,
+        labels: Labels | None = None,
+        balance: Balance | None = None,
         on_error: OnError = "raise",
     ) -> None:
-        if weights is not None and len(weights) != len(sources):
-            raise ConfigurationError(f"{len(weights)} weights for {len(sources)} sources", expected="one for each")
         self.sources, self.seed, self.on_error = tuple(sources), seed, on_error
-        self.weights = tuple(weights) if weights is not None else tuple(len(source) for source in sources)
-        self.mixture = Mixture(self.weights)
-        self.orders = [
-            Permutation(len(source), seed, f"order of {number} {source.name}") for number, source in enumerate(sources)
-        ]
         # All sources behind one another: a batch's labels are then one look-up, whatever it is mixed from.
         self._starts = np.cumsum([0, *map(len, sources)])[:-1]
-        own = (source.labels.project(aus) for source in sources)
-        self._labels = Labels.concatenate(
-            [labels if threshold is None else labels.at_threshold(threshold) for labels in own]
-        )
+        self._labels = joined_labels(sources, aus, threshold) if labels is None else labels
+        self._balance = balance
+        require_weights(sources, weights)
+        self.orders: list[Permutation | SpacedFrames] = []
+        if balance is None:
+            natural = tuple(float(len(source)) for source in sources)
+            for number, source in enumerate(sources):
+                self.orders.append(Permutation(len(source), seed, f"order of {number} {source.name}"))
+        else:
+            base_N = base_weights(sources, weights)
+            often_N = balance.real_weights if base_N is None else balance.real_weights * base_N
+            often, groups = (np.split(column, self._starts[1:]) for column in (often_N, balance.real_groups))
+            natural = tuple(float(each.sum()) for each in often)
+            for number, source in enumerate(sources):
+                purpose = f"{number} {source.name}"
+                self.orders.append(SpacedFrames(often[number], groups[number], seed=seed, purpose=purpose))
+        # Sources are interleaved exactly; what a balance moves, it moves within each, and a little between them.
+        self.weights = tuple(weights) if weights is not None else natural
+        self.mixture = Mixture(self.weights)
         self._identities = sources[0].identities
         if len(sources) > 1:
             self._identities = np.concatenate([source.identities for source in sources])
@@ -75,7 +90,11 @@ class RealSource:
     @property
     def fingerprint(self) -> str:
         """Return a hash of sources, weights and seed."""
-        parts = (*(source.fingerprint for source in self.sources), self.weights, self.seed)
+        parts: tuple[object, ...] = (*(source.fingerprint for source in self.sources), self.weights, self.seed)
+        if self._balance is not None:
+            digest = hashlib.sha256(self._balance.real_weights.tobytes())
+            digest.update(self._balance.real_groups.tobytes())
+            parts = (*parts, digest.hexdigest())
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def pick(self, ordinals: Integers) -> tuple[Integers, Integers]:
@@ -88,7 +107,8 @@ class RealSource:
         picture_B = np.empty_like(place_B)
         for number, order in enumerate(self.orders):
             mine = source_B == number
-            picture_B[mine] = order.endless(place_B[mine])
+            places = place_B[mine]
+            picture_B[mine] = order.at(places) if isinstance(order, SpacedFrames) else order.endless(places)
         return source_B, picture_B
 
     def read(self, ordinals: Integers, out: Pixels) -> tuple[Integers, Integers, Labels]:

@@ -253,27 +253,14 @@ def _about(job: _Job) -> dict[str, object]:
 def _bar(title: str, remark: str, total: int, wanted: bool) -> Iterator[Advance]:
     """Show a remark and a progress bar on a terminal; yields what moves the bar on by some frames."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed or 0:,.0f} frames/s")
+    from ausynth.bars import counting_bar
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     shown = wanted and console.is_terminal
     if shown:
         console.print(remark, highlight=False, markup=False)
-    with Progress(*columns, console=console, disable=not shown) as bar:
+    with counting_bar("frames", console=console, disable=not shown) as bar:
         task = bar.add_task(title, total=total)
         yield lambda frames: bar.advance(task, frames)
 
