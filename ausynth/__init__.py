@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ausynth.presets import preset as preset
     from ausynth.sources import open_source as open_source
     from ausynth.sources.base import Source as Source
+    from ausynth.store import Store as Store
     from ausynth.stream import MixedStream as MixedStream
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ _NAMES = {
     "Labels": "ausynth.labels",
     "MixedStream": "ausynth.stream",
     "Source": "ausynth.sources.base",
+    "Store": "ausynth.store",
     "load_generator": "ausynth.generators",
     "open_source": "ausynth.sources",
     "preset": "ausynth.presets",

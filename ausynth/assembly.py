@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from ausynth.buffers import BufferPool, rows_of
 from ausynth.labels import DEFAULT_THRESHOLD, Labels
 from ausynth.schedule import Integers, Interleave
-from ausynth.sources.blocks import Made
 from ausynth.sources.crop import resize_into
 from ausynth.sources.real import RealSource
-from ausynth.sources.synthetic import SyntheticSource
+from ausynth.sources.side import Fill, SyntheticSide
 from ausynth.stats import Stats, stage
 from ausynth.transforms import Transform, runs_in_threads, transform_batch, transform_tensors
 
@@ -53,7 +52,7 @@ class Assembler:
 
     hand: Interleave
     real: RealSource | None
-    synthetic: SyntheticSource | None
+    synthetic: SyntheticSide | None
     aus: Sequence[int]
     threshold: float | None
     image_size: int
@@ -83,14 +82,14 @@ class Assembler:
     def begin(self, keys: Integers, step: int) -> Callable[[], Batch]:
         """Start on the samples `keys` (B,) and return the function that makes the batch, in whatever thread."""
         synthetic_B, ordinal_B = self.hand.deal(keys)
-        wait = None
+        fill = None
         if synthetic_B.any():
             assert self.synthetic is not None  # a ratio above 0 has a synthetic side
-            wait = self.synthetic.begin(ordinal_B[synthetic_B])
+            fill = self.synthetic.begin(ordinal_B[synthetic_B])
 
         def finish() -> Batch:
             with self.stats.collect(), stage("whole batch"):
-                return self._finish(keys, step, synthetic_B, ordinal_B, wait)
+                return self._finish(keys, step, synthetic_B, ordinal_B, fill)
 
         return finish
 
@@ -98,7 +97,7 @@ class Assembler:
         """Return seconds by stage, samples by source, files that were skipped, and pictures that were rejected."""
         seen = self.stats.snapshot()
         seconds = seen["seconds"]
-        inside = ["read", "decode", "generate"]
+        inside = ["read", "decode", "cache", "generate"]
         if self.transform is not None and runs_in_threads(self.transform):
             inside.append("transform")
         if "whole batch" in seconds:
@@ -109,10 +108,27 @@ class Assembler:
 
     @contextlib.contextmanager
     def running(self, threads: int) -> Iterator[None]:
-        """Give a generator of blocks a thread of its own inside the block, where there are threads at all."""
-        alone = threads == 0 or self.synthetic is None or self.synthetic.generator.block_size == 1
-        with contextlib.nullcontext() if alone or self.synthetic is None else self.synthetic.blocks.thread():
+        """Let the synthetic side prepare for an iteration on so many threads, and clear up after it."""
+        with contextlib.nullcontext() if self.synthetic is None else self.synthetic.running(threads):
             yield
+
+    @property
+    def ends(self) -> bool:
+        """Return whether the synthetic side has a last face."""
+        return self.synthetic is not None and self.synthetic.length is not None
+
+    def last_round(self, base: int, size: int) -> int | None:
+        """Return how many rounds of `size` samples from `base` on the synthetic side has faces for; None: no end."""
+        end = self.synthetic.length if self.synthetic is not None else None
+        if end is None:
+            return None
+        # A share of 0 has no synthetic side, so samples beyond this bound want more faces than there are.
+        low, high = 0, int((end + 1) / self.hand.share) // size + 1
+        while low < high:  # the largest number of rounds whose faces are all there
+            middle = (low + high + 1) // 2
+            fits = int(self.hand.count(base + middle * size)) <= end
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return low
 
     def make(self, keys: Integers, step: int) -> Batch:
         """Return the samples `keys` (B,) as a batch; its fields are those that `MixedStream` describes."""
@@ -124,7 +140,7 @@ class Assembler:
         step: int,
         synthetic_B: NDArray[np.bool_],
         ordinal_B: Integers,
-        wait: Callable[[], Made] | None,
+        fill: Fill | None,
     ) -> Batch:
         made_B, found_B = np.flatnonzero(synthetic_B), np.flatnonzero(~synthetic_B)
         images_BHWC = self.buffers.take((len(keys), self.image_size, self.image_size, 3))
@@ -141,12 +157,15 @@ class Assembler:
             if direct is None:
                 _resize_rows(pixels, found_B, images_BHWC)
             labels.append(real_labels)
-        if wait is not None:
-            with stage("generate"):
-                made = wait()
-            _resize_rows(made.images, made_B, images_BHWC)
-            identity_B[made_B] = made.identities
-            labels.append(made.labels.at_threshold(self.threshold or DEFAULT_THRESHOLD).project(self.aus))
+        if fill is not None:
+            assert self.synthetic is not None  # it gave the function
+            size = self.synthetic.image_size
+            direct = rows_of(images_BHWC, made_B) if size == self.image_size else None
+            pixels = self.buffers.take((made_B.size, size, size, 3)) if direct is None else direct
+            made_labels, identity_B[made_B] = fill(pixels)
+            if direct is None:
+                _resize_rows(pixels, made_B, images_BHWC)
+            labels.append(made_labels.at_threshold(self.threshold or DEFAULT_THRESHOLD).project(self.aus))
         self.stats.count(zip(self.source_names, np.bincount(source_B).tolist(), strict=False))
         joined = labels[0]
         if len(labels) > 1:
@@ -169,7 +188,7 @@ class Assembler:
     @property
     def _real_size(self) -> int:
         matched = self.match_resolution and self.synthetic is not None
-        return self.synthetic.generator.image_size if matched and self.synthetic else self.image_size
+        return self.synthetic.image_size if matched and self.synthetic else self.image_size
 
     def _augment(self, images_BHWC: NDArray[np.uint8], keys: Integers) -> Any:
         if self.transform is not None and runs_in_threads(self.transform):

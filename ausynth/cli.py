@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 import ausynth
+from ausynth.commands.balance import balance
 from ausynth.commands.bench import bench
+from ausynth.commands.cache import cache
 from ausynth.commands.doctor import doctor
+from ausynth.commands.export import export
+from ausynth.commands.prepare import prepare
 from ausynth.commands.preview import preview
 from ausynth.commands.simulate import simulate
+from ausynth.commands.warmup import warmup
 from ausynth.errors import AusynthError, ConfigurationError
 
 __all__ = ["app"]
@@ -26,7 +32,10 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                # What the library warns of is for this reader too, who has no use for a line of its source.
+                warnings.showwarning = lambda message, *_: _say("note", str(message))
+                return super().invoke(ctx)
         except (KeyboardInterrupt, SystemError) as error:
             if not _is_interrupt(error):
                 raise
@@ -86,7 +95,12 @@ def _say(kind: str, text: str) -> None:
 app.command()(simulate)
 app.command()(preview)
 app.command()(doctor)
+app.command()(prepare)
+app.command()(warmup)
+app.command()(export)
+app.command()(balance)
 app.command()(bench)
+app.add_typer(cache, name="cache")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ import operator
 __all__ = [
     "AusynthError",
     "ConfigurationError",
+    "DamagedError",
     "FrameError",
     "GenerationError",
     "LabelFileError",
     "LayoutError",
+    "StoreError",
     "require_whole",
 ]
 
@@ -55,6 +57,24 @@ class LabelFileError(AusynthError):
 
 class GenerationError(AusynthError):
     """A generator cannot make what was asked of it."""
+
+
+class StoreError(AusynthError):
+    """A store cannot be used: none there, of another kind, full, or damaged."""
+
+
+class DamagedError(StoreError):
+    """Stored bytes are not those that were written.
+
+    Attributes:
+        shard: the file.
+        position: the place of the damaged sample among those that were asked for, where one sample is concerned.
+        places: the places in the store of all that were asked for and cannot be read.
+    """
+
+    shard: str = ""
+    position: int | None = None
+    places: tuple[int, ...] = ()
 
 
 class FrameError(AusynthError):

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ausynth.errors import ConfigurationError
 
-__all__ = ["Copies", "Integers", "Interleave", "Mixture", "Permutation", "as_share", "random_bits", "uniform"]
+__all__ = ["Integers", "Interleave", "Mixture", "Permutation", "as_share", "random_bits", "uniform"]
 
 Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -162,51 +162,6 @@ class Permutation:
             left, right = right, left ^ (mixed >> np.uint64(64 - left_bits))
             left_bits, right_bits = right_bits, left_bits
         return (left << np.uint64(right_bits)) | right
-
-
-class Copies:
-    """An endless sequence of epochs in which item i comes `copies[i]` times, evenly spaced, in an order of its own.
-
-    Weighted sampling without its chance: an item of weight 3 is met about every third of an epoch, never three times in
-    a row by accident. The order of an epoch is an array of its length, of which the last two are kept.
-
-    >>> order = Copies([1, 0, 3], seed=0).endless(range(8))
-    >>> np.bincount(order[:4]).tolist(), np.bincount(order[4:]).tolist()
-    ([1, 0, 3], [1, 0, 3])
-
-    Args:
-        copies: (N,) whole numbers, 0 or more, not all 0.
-        seed: any whole number; what it is for enters through `purpose`.
-        purpose: keeps the orders of one seed apart.
-    """
-
-    def __init__(self, copies: ArrayLike, seed: int, purpose: str = "") -> None:
-        self.copies: Integers = np.asarray(copies, dtype=np.int64)
-        if self.copies.ndim != 1 or not self.copies.size or self.copies.min() < 0 or not self.copies.any():
-            raise ConfigurationError("copies that choose nothing", expected="a whole number from 0 for each, not all 0")
-        self.seed, self.purpose = seed, purpose
-        self.length = int(self.copies.sum())
-        self._orders: dict[int, Integers] = {}
-
-    def endless(self, ordinal: ArrayLike) -> Integers:
-        """Return what stands at each ordinal of epoch 0, epoch 1, ..."""
-        epoch, position = np.divmod(np.array(ordinal, dtype=np.int64, ndmin=1), self.length)
-        item = np.empty_like(position)
-        for number in set(epoch.tolist()):
-            mine = epoch == number
-            item[mine] = self._order(number)[position[mine]]
-        return item
-
-    def _order(self, epoch: int) -> Integers:
-        order = self._orders.get(epoch)
-        if order is None:
-            items = np.repeat(np.arange(len(self.copies)), self.copies)
-            nth = np.arange(self.length) - np.repeat(np.cumsum(self.copies) - self.copies, self.copies)
-            # Each item has a phase of its own, so that items of one weight do not come in blocks.
-            phase = uniform(self.seed, f"copies {self.purpose}", epoch, np.arange(len(self.copies)))
-            order = items[np.argsort((nth + phase[items]) / self.copies[items], kind="stable")]
-            self._orders = {**dict(list(self._orders.items())[-1:]), epoch: order}
-        return order
 
 
 def random_bits(seed: int, purpose: str, *words: ArrayLike) -> NDArray[np.uint64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -12,22 +13,29 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ausynth.assembly import IDENTITY_SPAN, Assembler, Batch
+from ausynth.balancing import Wanted
 from ausynth.errors import ConfigurationError, require_whole
 from ausynth.generators.base import Generator
 from ausynth.prefetch import prefetch
 from ausynth.progress import Progress
 from ausynth.ranks import place_among_ranks
+from ausynth.samplers.balance import Balance
 from ausynth.samplers.base import LabelSampler
-from ausynth.samplers.combinations import CombinationSampler
 from ausynth.schedule import Interleave, as_share
+from ausynth.sides import open_sides
+from ausynth.sources.attempts import Reject
 from ausynth.sources.base import Source
 from ausynth.sources.crop import Align
-from ausynth.sources.opening import People, Root, distinct_names, open_generator, open_real, resolve_aus
-from ausynth.sources.real import OnError, RealSource
-from ausynth.sources.synthetic import Reject, SyntheticSource
+from ausynth.sources.opening import People, Root, distinct_names, open_real, resolve_aus
+from ausynth.sources.opening_prepared import use_prepared
+from ausynth.sources.opening_synthetic import CacheMode, OpenFaces, open_faces
+from ausynth.sources.real import OnError
+from ausynth.sources.synthetic import Exhausted, SyntheticSource
+from ausynth.sources.thinning import Thin
 from ausynth.stats import stage
 from ausynth.transfer import resolve_device, to_device
 from ausynth.transforms import Transform
@@ -67,8 +75,12 @@ class MixedStream(IterableDataset[Any]):
         ratio: share of synthetic samples, 0 to 1: any n consecutive samples hold n * ratio of them, within 1.
         root: the real set's folder, or {"disfa": folder, "bp4d": folder}; default AUSYNTH_DISFA_ROOT and so on.
         weights: how often each of several real sources is chosen; default in proportion to their sizes.
-        generator: a name for `load_generator`, or a `Generator`.
-        sampler: which label vectors to ask the generator for; default `CombinationSampler` over the stream's AUs.
+        generator: a name for `load_generator`, a `Generator`, or None: show what is in `cache`, and make nothing.
+        balance: what the labels of the mixture aim at: "soft" (rare AUs often enough, real frames nearly as they are),
+            "hard" (rates of .3 to .5, AUs independent), "natural", "uniform", a `samplers.Target`, a `samplers.Balance`
+            of `samplers.calibrate`; None: real frames once each before any comes again, and synthetic label vectors of
+            `samplers.CombinationSampler`. See `balance` for what was reached.
+        sampler: which label vectors to ask the generator for, instead of a balance.
         hold_out: whom the stream never shows: a part ("P1"), a list of parts or subjects, or {"disfa": ...}.
         keep: the only ones it shows, in the same spelling.
         fold: a fold by another code base's name ("megraph:1"): holds out the part that it tests on.
@@ -81,6 +93,8 @@ class MixedStream(IterableDataset[Any]):
             not tell a detector what is synthetic.
         align: how faces are cut out of real frames: "none" (centre square), "landmarks", or a callable; see
             `ausynth.sources.crop`.
+        thin: which of a real video's nearly equal frames are kept: "runs", those at which the labels change; 10, those
+            and every tenth; default all.
         batch_size: samples of a batch, or None for single samples.
         steps_per_epoch: batches that one iteration yields on each rank; default no end. Needs `batch_size`.
         seed: of everything.
@@ -91,6 +105,16 @@ class MixedStream(IterableDataset[Any]):
         reject: `(images (B, H, W, 3) uint8, Labels) -> (B,) bool`: True where a synthetic picture must not be shown. It
             is drawn again with another person, pose and light and the same label vector, 16 times at most. A named
             function: its name is part of the plan.
+        cache: a folder in which generated faces are remembered: what it holds is read, what it lacks is generated and,
+            with cache_mode="readwrite", stored, 64 MB of pictures at a time. The samples are the same either way. Any
+            number of processes and ranks may share it. "read" never writes.
+        cache_limit: bytes, or "20GB": nothing more is stored beyond; what is there stays.
+        cache_codec: how a new cache keeps pictures: "raw", or "jpeg" and "jpeg:90", smaller and with JPEG's loss in
+            what the stream shows, stored or not; default "raw".
+        on_exhausted: after the last face of the cache, "generate" goes on, "repeat" begins again at its first, "stop"
+            ends every iteration, on all ranks at the same batch; default "generate", "repeat" with generator=None.
+        synthetic: a finished store of generated faces (`ausynth warmup`) that is the synthetic side as it is, whatever
+            plan made it, instead of `generator`.
         device: where batches go; a CUDA device gets them from pinned memory, one batch ahead of the loop.
         threads: how many threads make batches, each a whole one; default one for each core, up to 8; 0: none, as in
             `DataLoader` workers.
@@ -101,6 +125,7 @@ class MixedStream(IterableDataset[Any]):
     Raises:
         ConfigurationError: an argument that cannot be right, before anything is read.
         LayoutError, LabelFileError: the real set's tree is not as it should be.
+        StoreError: the cache or pool is damaged, or not of this generator.
     """
 
     def __init__(
@@ -110,7 +135,8 @@ class MixedStream(IterableDataset[Any]):
         *,
         root: Root | Mapping[str, Root] | None = None,
         weights: Sequence[float] | None = None,
-        generator: str | Generator = "rendered",
+        generator: str | Generator | None = "rendered",
+        balance: Wanted = "soft",
         sampler: LabelSampler | None = None,
         hold_out: People | None = None,
         keep: People | None = None,
@@ -120,6 +146,7 @@ class MixedStream(IterableDataset[Any]):
         image_size: int = 112,
         match_resolution: bool = True,
         align: Align = "none",
+        thin: Thin | None = None,
         batch_size: int | None = None,
         steps_per_epoch: int | None = None,
         seed: int = 0,
@@ -128,6 +155,12 @@ class MixedStream(IterableDataset[Any]):
         as_tuple: bool = False,
         identities: int = 10_000,
         reject: Reject | None = None,
+        cache: Root | None = None,
+        cache_mode: CacheMode = "readwrite",
+        cache_limit: int | str | None = None,
+        cache_codec: str | None = None,
+        on_exhausted: Exhausted | None = None,
+        synthetic: Root | None = None,
         device: str | torch.device | None = None,
         threads: int | None = None,
         prefetch: int = 8,
@@ -157,24 +190,42 @@ class MixedStream(IterableDataset[Any]):
         self.rank, self.world_size = place_among_ranks(rank, world_size)
         self.batch_size, self.steps_per_epoch, self.as_tuple = batch_size, steps_per_epoch, as_tuple
 
-        self.generator = open_generator(generator, image_size) if share > 0 else None
-        self.real = open_real(
-            real, root=root, hold_out=hold_out, keep=keep, fold=fold, threshold=threshold, align=align
-        )
-        self.source_names = distinct_names([*(source.name for source in self.real), "synthetic"])
-        self.aus = resolve_aus(aus, self.real, self.generator.aus if self.generator else ())
-        real_side, synthetic_side = None, None
-        if self.real:
-            real_side = RealSource(
-                self.real, aus=self.aus, seed=seed, weights=weights, threshold=threshold, on_error=on_error
+        faces = OpenFaces()
+        if share > 0:
+            faces = open_faces(
+                generator, image_size, cache=cache, mode=cache_mode, codec=cache_codec, synthetic=synthetic
             )
-        if self.generator is not None:
-            sampler = sampler or CombinationSampler(self.generator.aus, focus=self.aus)
-            synthetic_side = SyntheticSource(self.generator, sampler, seed=seed, identities=identities, reject=reject)
+        self.generator = faces.generator
+        opened = open_real(
+            real, root=root, hold_out=hold_out, keep=keep, fold=fold, threshold=threshold, align=align, thin=thin
+        )
+        self.aus = resolve_aus(aus, opened, faces.aus)
+        real_size = faces.image_size if match_resolution and faces.image_size else image_size
+        self.real = tuple(use_prepared(source, real_size) for source in opened)
+        self.source_names = distinct_names([*(source.name for source in self.real), "synthetic"])
+        sides = open_sides(
+            self.real,
+            faces,
+            share=share,
+            seed=seed,
+            aus=self.aus,
+            threshold=threshold,
+            weights=weights,
+            balance=balance,
+            sampler=sampler,
+            identities=identities,
+            reject=reject,
+            on_error=on_error,
+            writes=cache_mode == "readwrite",
+            limit=cache_limit,
+            exhausted=on_exhausted,
+        )
+        self.balance = sides.balance
+        self._generated_aus = faces.aus
         self._assembler = Assembler(
             hand=Interleave(share),
-            real=real_side,
-            synthetic=synthetic_side,
+            real=sides.real,
+            synthetic=sides.synthetic,
             aus=self.aus,
             threshold=threshold,
             image_size=image_size,
@@ -189,6 +240,7 @@ class MixedStream(IterableDataset[Any]):
         self._delivered = 0
         self._progress: Progress | None = None
         self._resumed: Progress | None = None
+        self._said_end = False
         # How often each worker (column) of a loader with so many workers (row) has begun to iterate. In shared memory,
         # so that persistent workers hear of set_epoch and new ones know what went before; row 0 is this process.
         self._begun = torch.zeros((_MAX_WORKERS + 1, _MAX_WORKERS), dtype=torch.int64)
@@ -214,7 +266,9 @@ class MixedStream(IterableDataset[Any]):
             )
         epoch = int(self._begun[row, lane])
         self._begun[row, lane] += 1
-        if self.steps_per_epoch is None:
+        if self.steps_per_epoch is None and self._assembler.ends:
+            base = self._start if epoch == 0 else 0  # it has an end: again from the first
+        elif self.steps_per_epoch is None:
             base = self._start + epoch * (_ITERATION_SPAN // self._round * self._round)
         else:
             span = self.steps_per_epoch * self._round
@@ -236,6 +290,9 @@ class MixedStream(IterableDataset[Any]):
         if self.steps_per_epoch is not None:
             span = self.steps_per_epoch * self._round
             numbers = range(start.number, (span - start.base % span) // self._round, start.lanes)
+        rounds = self._assembler.last_round(start.base, self._round)
+        if rounds is not None:
+            numbers = self._until(rounds, numbers)
         assembler, size = self._assembler, self._size
         firsts = (start.base + (number * self.world_size + self.rank) * size for number in numbers)
         tasks = (assembler.begin(np.arange(first, first + size), first // size) for first in firsts)
@@ -257,6 +314,16 @@ class MixedStream(IterableDataset[Any]):
                             yield self._present(batch)
                         else:
                             yield self._present({k: v if k == "step" else v[row] for k, v in batch.items()})
+
+    def _until(self, rounds: int, numbers: Iterable[int]) -> Iterator[int]:
+        """Yield the batches for which there are stored faces, and say once that there are no more."""
+        for number in numbers:
+            if number >= rounds:
+                if not self._said_end:
+                    self._said_end = True
+                    warnings.warn("The stored faces are used up: the iteration ends here.", UserWarning, stacklevel=2)
+                return
+            yield number
 
     def _waiting(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         while True:
@@ -284,6 +351,90 @@ class MixedStream(IterableDataset[Any]):
         require_whole("batch number", k, 0)
         return self._present(self._assembler.make(np.arange(k * self._size, (k + 1) * self._size), k))
 
+    @property
+    def block_size(self) -> int:
+        """Return how many synthetic samples the generator always makes together."""
+        return self._remembering.generator.block_size
+
+    def stored(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Return which of the synthetic ordinals start, start + 1, ... stop - 1 the cache holds; see `warm`."""
+        return self._remembering.stored(start, stop)
+
+    def warm(self, start: int, stop: int, progress: Callable[[int], None] | None = None) -> int:
+        """Generate those of the stream's synthetic samples that the cache lacks, and store them as one shard.
+
+        The j-th synthetic sample of the stream has the ordinal j. `ausynth warmup` calls this in several processes.
+
+        Args:
+            start, stop: ordinals start, start + 1, ... stop - 1; blocks of the generator that they cut are made whole.
+            progress: called with how many more were made.
+
+        Returns:
+            How many were made: 0 where all were there.
+
+        Raises:
+            ConfigurationError: the stream has no cache that it may write.
+            StoreError: the disk, or the cache's limit, is full; nothing of this call is stored then.
+        """
+        return self._remembering.warm(start, stop, progress)
+
+    def pos_weight(self) -> torch.Tensor:
+        """Return (A,) float32 for `BCEWithLogitsLoss(pos_weight=)`, of the rates that the stream *emits*.
+
+        Formula, source and the warning against correcting twice: `samplers.Balance.pos_weight`.
+
+        Raises:
+            ConfigurationError: the stream is not balanced (`sampler=`, `balance=None`), so nothing says what it emits.
+        """
+        return torch.from_numpy(self._emitted.pos_weight()).float()
+
+    def loss_weights(self) -> torch.Tensor:
+        """Return (A,) float32 weights of the AUs in a loss; see `samplers.Balance.loss_weights`, and `pos_weight`."""
+        return torch.from_numpy(self._emitted.loss_weights()).float()
+
+    def logit_offsets(self) -> torch.Tensor:
+        """Return (A,) float32 to add to a trained detector's logits; see `samplers.Balance.logit_offsets`."""
+        return torch.from_numpy(self._emitted.logit_offsets()).float()
+
+    @property
+    def _emitted(self) -> Balance:
+        if self.balance is None:
+            raise ConfigurationError(
+                "weights of a stream that is not balanced",
+                expected='balance="soft", "hard", "natural", ...: then it is known which rates the stream emits',
+                do='make the stream without sampler= and balance=None; "natural" changes the real frames least',
+            )
+        return self.balance
+
+    def to_hf(self, n: int, out: str | os.PathLike[str] | None = None) -> Any:
+        """Write the stream's first `n` synthetic samples as a Hugging Face data set, and return that, loaded.
+
+            stream = MixedStream(real=None, ratio=1)
+            stream.to_hf(10_000, "faces")[0]["AU12_intensity"]
+
+        Args:
+            n: how many.
+            out: a new folder for the parquet files and the card; default one in the cache folder. Pictures are PNG.
+
+        Returns:
+            `datasets.Dataset`; `ausynth.jobs.parquet.COLUMNS` says what its columns are.
+
+        Raises:
+            ConfigurationError: the stream shows real frames, which are licensed recordings and are never exported.
+        """
+        from ausynth.jobs.to_hf import to_hf
+
+        return to_hf(self._assembler.hand.share, self._assembler.synthetic, n, out)
+
+    @property
+    def _remembering(self) -> SyntheticSource:
+        side = self._assembler.synthetic
+        if not isinstance(side, SyntheticSource):
+            raise ConfigurationError(
+                "a stream that generates nothing", expected="a ratio above 0, a generator, and cache=FOLDER"
+            )
+        return side
+
     @cached_property
     def plan(self) -> str:
         """Return the hash of all that decides what sample k is, before `transform`."""
@@ -292,8 +443,9 @@ class MixedStream(IterableDataset[Any]):
     def stats(self) -> dict[str, Any]:
         """Return what this process has done so far: seconds a stage (summed over threads) and counts by source.
 
-        Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `generate`, `transform`, `assemble` (the
-        rest of making a batch: labels, crops, copies). In `DataLoader` workers each process has its own.
+        Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `cache` (stored faces), `generate`,
+        `transform`, `assemble` (the rest of making a batch: labels, crops, copies). In `DataLoader` workers each
+        process has its own.
         """
         return self._assembler.report()
 
@@ -371,7 +523,7 @@ class MixedStream(IterableDataset[Any]):
 
     def _anything_unknown(self) -> bool:
         real_unknown = any(not source.labels.project(self.aus).mask.all() for source in self.real)
-        return real_unknown or (self.generator is not None and not set(self.aus) <= set(self.generator.aus))
+        return real_unknown or bool(self._generated_aus and not set(self.aus) <= set(self._generated_aus))
 
 
 def _call(task: Callable[[], Batch]) -> Batch:

@@ -7,8 +7,11 @@ import json
 import os
 import platform
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -61,3 +64,13 @@ class Report:
         """Print the table; write the keys if asked."""
         Console().print(self._table)
         write_keys(self._keys, path)
+
+
+def rate(batches: Iterator[Any], count: int, size: int) -> float:
+    """Return images a second over `count` batches of `size`, after some that fill the buffers."""
+    for _ in islice(batches, 12):
+        pass
+    start = time.perf_counter()
+    for _ in islice(batches, count):
+        pass
+    return count * size / (time.perf_counter() - start)

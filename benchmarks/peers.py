@@ -83,8 +83,10 @@ class FreeGenerator:
 class Mixed:
     """MixedStream: whole batches, threads in the process that trains (`processes`: DataLoader workers instead)."""
 
-    def __init__(self, sources: list[Folder], ratio: float, name: str, *, processes: bool = False) -> None:
-        self.sources, self.ratio, self.name, self.processes = sources, ratio, name, processes
+    def __init__(
+        self, sources: list[Folder], ratio: float, name: str, *, processes: bool = False, balance: str | None = None
+    ) -> None:
+        self.sources, self.ratio, self.name, self.processes, self.balance = sources, ratio, name, processes, balance
 
     def open(self, workers: int, state: Any = None) -> Iterator[dict[str, Any]]:
         self.stream = ausynth.MixedStream(
@@ -95,6 +97,7 @@ class Mixed:
             batch_size=BATCH,
             threads=0 if self.processes else workers,
             weights=[1, 1],
+            balance=self.balance,
         )
         if state is not None:
             self.stream.load_state_dict(state)

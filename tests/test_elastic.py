@@ -49,7 +49,7 @@ configurations = st.fixed_dictionaries(
 
 def build(c: dict, **options) -> MixedStream:
     sources = [FakeSource(size, name=f"s{i}", number=i) for i, size in enumerate(c["sizes"])]
-    options = {"threads": c["threads"], "batch_size": c["batch_size"], **options}
+    options = {"threads": c["threads"], "batch_size": c["batch_size"], "balance": None, **options}
     return MixedStream(
         sources,
         c["ratio"],
@@ -149,7 +149,9 @@ def test_memory_does_not_grow_with_the_index_or_the_number_of_frames():
     def extra(frames: int) -> int:
         source = FakeSource(frames, aus=(12,))
         tracemalloc.start()
-        stream = MixedStream(source, 0.5, generator=FakeGenerator(), image_size=16, batch_size=64, threads=0)
+        stream = MixedStream(
+            source, 0.5, generator=FakeGenerator(), image_size=16, balance=None, batch_size=64, threads=0
+        )
         for step in (0, 1, 10**3, 10**9):
             stream.batch(step)
         _, peak = tracemalloc.get_traced_memory()
@@ -176,7 +178,7 @@ def test_a_generator_on_cuda_is_refused_in_worker_processes():
     class OnCuda(FakeGenerator):
         device = "cuda:0"
 
-    stream = MixedStream(FakeSource(9), generator=OnCuda(), image_size=16, batch_size=4)
+    stream = MixedStream(FakeSource(9), generator=OnCuda(), image_size=16, balance=None, batch_size=4)
     assert next(iter(stream))["image"].shape == (4, 3, 16, 16)
     with pytest.raises(ConfigurationError, match="generator 'fake' on CUDA in a DataLoader worker.*leave num_workers"):
         run(stream, 1, workers=1)
@@ -197,7 +199,8 @@ def test_interrupting_the_loop_ends_it_at_once(tmp_path):
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from fakes import FakeGenerator, FakeSource\n"
         "from ausynth import MixedStream\n"
-        "stream = MixedStream(FakeSource(50), generator=FakeGenerator(block_size=8), image_size=16, batch_size=8)\n"
+        "options = {'generator': FakeGenerator(block_size=8), 'image_size': 16, 'batch_size': 8, 'balance': None}\n"
+        "stream = MixedStream(FakeSource(50), **options)\n"
         "for batch in stream:\n"
         "    print(batch['step'], flush=True)\n"
     )
@@ -273,14 +276,16 @@ class Broken(FakeGenerator):
 
 @pytest.mark.parametrize(("workers", "block_size"), [(0, 1), (0, 8), (2, 8)])
 def test_a_generator_that_raises_ends_the_loop_with_its_cause(block_size, workers):
-    stream = MixedStream(FakeSource(50), generator=Broken(block_size=block_size), image_size=16, batch_size=8)
+    stream = MixedStream(
+        FakeSource(50), generator=Broken(block_size=block_size), image_size=16, balance=None, batch_size=8
+    )
     with pytest.raises(RuntimeError, match="out of memory on the device"):
         run(stream, 3, workers)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_source_that_raises_ends_the_loop_with_its_cause(workers):
-    stream = MixedStream(FakeSource(50, corrupt=range(50)), 0, image_size=16, batch_size=8)
+    stream = MixedStream(FakeSource(50, corrupt=range(50)), 0, image_size=16, balance=None, batch_size=8)
     with pytest.raises(FrameError, match="damaged"):
         run(stream, 3, workers)
 
@@ -291,13 +296,13 @@ def refuse(image):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_transform_that_raises_ends_the_loop_with_its_cause(workers):
-    stream = MixedStream(FakeSource(50), 0, image_size=16, batch_size=8, transform=refuse)
+    stream = MixedStream(FakeSource(50), 0, image_size=16, balance=None, batch_size=8, transform=refuse)
     with pytest.raises(ValueError, match="no such picture"):
         run(stream, 3, workers)
 
 
 def test_a_killed_worker_is_noticed():
-    stream = MixedStream(FakeSource(50), generator=Slow(block_size=8), image_size=16, batch_size=8)
+    stream = MixedStream(FakeSource(50), generator=Slow(block_size=8), image_size=16, balance=None, batch_size=8)
     iterator = iter(DataLoader(stream, batch_size=None, num_workers=2))
     next(iterator)
     os.kill(iterator._workers[0].pid, signal.SIGKILL)
@@ -307,7 +312,9 @@ def test_a_killed_worker_is_noticed():
 
 
 def test_leaving_the_loop_ends_the_threads():
-    stream = MixedStream(FakeSource(50), generator=Slow(block_size=8), image_size=16, batch_size=8, threads=2)
+    stream = MixedStream(
+        FakeSource(50), generator=Slow(block_size=8), image_size=16, balance=None, batch_size=8, threads=2
+    )
     iterator = iter(stream)
     next(iterator)
     assert ours()
@@ -319,7 +326,9 @@ def test_leaving_the_loop_ends_the_threads():
 
 
 def test_closing_one_iterator_leaves_another_alone():
-    stream = MixedStream(FakeSource(50), generator=Slow(block_size=8), image_size=16, batch_size=8, threads=2)
+    stream = MixedStream(
+        FakeSource(50), generator=Slow(block_size=8), image_size=16, balance=None, batch_size=8, threads=2
+    )
     first, second = iter(stream), iter(stream)
     next(first), next(second)
     first.close()
@@ -330,7 +339,9 @@ def test_closing_one_iterator_leaves_another_alone():
 
 
 def test_dropping_the_iterator_ends_the_threads():
-    stream = MixedStream(FakeSource(50), generator=Slow(block_size=8), image_size=16, batch_size=8, threads=2)
+    stream = MixedStream(
+        FakeSource(50), generator=Slow(block_size=8), image_size=16, balance=None, batch_size=8, threads=2
+    )
     iterator = iter(stream)
     next(iterator)
     del iterator

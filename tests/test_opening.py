@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
 from fakes import FakeSource
 
@@ -64,3 +66,14 @@ def test_a_misspelt_hold_out_does_not_hold_out_nobody(asked, real, options, word
     with pytest.raises(ConfigurationError, match=words):
         open_real(real, **options)
     assert not asked
+
+
+def test_a_large_set_that_is_not_prepared_is_told_once_how_to_be(monkeypatch):
+    from ausynth.sources import opening_prepared
+
+    monkeypatch.setattr(opening_prepared, "hint", lambda source, size: f"prepare {source.name} at {size}")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for source in (FakeSource(100), FakeSource(5_000), FakeSource(5_000)):
+            assert opening_prepared.use_prepared(source, 77) is source
+    assert [str(warning.message) for warning in said] == ["prepare fake at 77"]

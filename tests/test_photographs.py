@@ -73,7 +73,7 @@ def test_the_main_example_runs_on_photographs(layout, lay_out, monkeypatch):
 def test_every_frame_comes_once_with_the_labels_of_its_line(layout, lay_out):
     root = lay_out(*LAYOUTS[layout])
     source = ausynth.open_source("disfa", root)
-    stream = ausynth.MixedStream(source, ratio=0, aus="disfa-12", batch_size=90)
+    stream = ausynth.MixedStream(source, ratio=0, balance=None, aus="disfa-12", batch_size=90)
     files = {subject: disfa_files(root, subject) for subject in source.subjects}
     shown = {subject: [] for subject in source.subjects}
     for batch in islice(stream, 9):

@@ -23,7 +23,8 @@ def practice(tmp_path_factory):
     return root
 
 
-def test_the_examples_of_the_readme_run_in_order(practice, monkeypatch):
+def test_the_examples_of_the_readme_run_in_order(practice, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUSYNTH_DISFA_ROOT", str(practice / "disfa"))
     monkeypatch.setenv("AUSYNTH_BP4D_ROOT", str(practice / "bp4d"))
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ausynth.errors import ConfigurationError
-from ausynth.schedule import Copies, Interleave, Mixture, Permutation, as_share, random_bits, uniform
+from ausynth.schedule import Interleave, Mixture, Permutation, as_share, random_bits, uniform
 
 RATIOS = [0, 0.1, 0.5, 2 / 3, 1]
 starts = st.integers(0, 10**15)
@@ -102,33 +102,3 @@ def test_uniform_numbers_are_uniform():
     assert numbers.min() >= 0
     assert numbers.max() < 1
     assert np.abs(np.histogram(numbers, bins=10, range=(0, 1))[0] - 10_000).max() < 500
-
-
-@given(
-    copies=st.lists(st.integers(0, 9), min_size=1, max_size=60).filter(any),
-    seed=st.integers(0, 2**40),
-    epoch=st.integers(0, 10**6),
-)
-def test_copies_are_all_there_and_evenly_spaced(copies, seed, epoch):
-    order = Copies(copies, seed)
-    items = order.endless(np.arange(order.length) + epoch * order.length)
-    assert np.bincount(items, minlength=len(copies)).tolist() == copies
-    for item, count in enumerate(copies):
-        # Between two copies lies one period of the item; every other comes its share of it, within one.
-        gaps = np.diff(np.flatnonzero(items == item))
-        if count > 1:
-            assert (np.abs(gaps - order.length / count) <= len(copies) + 1).all()
-
-
-def test_copies_differ_by_epoch_and_seed_and_do_not_depend_on_the_company():
-    order = Copies([2] * 500, 0)
-    first, second = order.endless(range(1000)), order.endless(range(1000, 2000))
-    assert (first == second).mean() < 0.02
-    assert (first == Copies([2] * 500, 1).endless(range(1000))).mean() < 0.02
-    assert int(Copies([2] * 500, 0).endless(1500)[0]) == second[500]
-
-
-@pytest.mark.parametrize("copies", [[], [0, 0], [1, -1], [[1]]])
-def test_copies_that_choose_nothing_are_refused(copies):
-    with pytest.raises(ConfigurationError, match="copies"):
-        Copies(copies, 0)

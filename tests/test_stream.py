@@ -21,6 +21,7 @@ from ausynth.stream import MixedStream
 def make(real=None, ratio=0.5, *, batch_size=8, generator=None, image_size=16, **options) -> MixedStream:
     real = real if real is not None else FakeSource(50)
     generator = generator or FakeGenerator(image_size=16)
+    options = {"balance": None, **options}  # these tests are of everything else
     return MixedStream(real, ratio, batch_size=batch_size, generator=generator, image_size=image_size, **options)
 
 
@@ -138,7 +139,7 @@ def test_workers_share_the_one_sequence(workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_plain_data_loader_works_on_single_samples(workers):
-    stream = MixedStream(FakeSource(500), 0.5, generator=FakeGenerator(), image_size=16)
+    stream = MixedStream(FakeSource(500), 0.5, generator=FakeGenerator(), image_size=16, balance=None)
     batches = list(islice(iter(DataLoader(stream, batch_size=64, num_workers=workers)), 4))
     assert [b["key"].tolist() for b in batches] == [list(range(64 * k, 64 * k + 64)) for k in range(4)]
     assert all(int(b["synthetic"].sum()) == 32 for b in batches)
@@ -369,14 +370,14 @@ def test_an_au_that_the_generator_lacks_is_unknown_on_its_pictures():
 
 
 def test_a_purely_synthetic_stream_needs_no_data():
-    stream = MixedStream(real=None, ratio=1, generator=FakeGenerator(), image_size=16, batch_size=4)
+    stream = MixedStream(real=None, ratio=1, generator=FakeGenerator(), image_size=16, batch_size=4, balance=None)
     batch = stream.batch(0)
     assert stream.aus == facs.UNION_17
     assert batch["synthetic"].all()
 
 
 def test_a_purely_real_stream_loads_no_generator():
-    stream = MixedStream(FakeSource(10), 0, generator="no such generator", image_size=16, batch_size=4)
+    stream = MixedStream(FakeSource(10), 0, generator="no such generator", image_size=16, batch_size=4, balance=None)
     assert not stream.batch(0)["synthetic"].any()
 
 

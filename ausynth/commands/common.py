@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from ausynth.durable import write_aside
 
 __all__ = [
     "BP4DRoot",
@@ -18,6 +19,8 @@ __all__ = [
     "RealSets",
     "given_roots",
     "label_space",
+    "one_or_many",
+    "png",
     "real_sets",
     "split_names",
     "write_whole",
@@ -53,6 +56,22 @@ def split_names(given: Sequence[str] | None) -> list[str]:
     return [word.strip() for entry in given or () for word in entry.split(",") if word.strip()]
 
 
+def one_or_many(names: list[str]) -> str | list[str] | None:
+    """Return a lone name by itself, several as they are, and None for none: so hold_out= and keep= take them."""
+    return names[0] if len(names) == 1 else names or None
+
+
+def png(image: Any) -> bytes:
+    """Return a picture (H, W, 3) uint8 as PNG data."""
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
 def given_roots(disfa_root: Path | None, bp4d_root: Path | None) -> dict[str, Path]:
     """Return the roots that were given, by data set."""
     return {name: root for name, root in (("disfa", disfa_root), ("bp4d", bp4d_root)) if root is not None}
@@ -65,14 +84,6 @@ def label_space(given: str) -> str | list[int]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file aside, bring it to the disk, and move it to its place."""
+    """Write a file aside, bring it to the disk, and move it to its place; its folder is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_aside(path, data)

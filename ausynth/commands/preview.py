@@ -18,6 +18,8 @@ from ausynth.commands.common import (
     RealSets,
     given_roots,
     label_space,
+    one_or_many,
+    png,
     real_sets,
     split_names,
     write_whole,
@@ -73,7 +75,7 @@ def preview(
         image_size=image_size,
         seed=seed,
         batch_size=batch_size,
-        hold_out=_one_or_many(split_names(hold_out)),
+        hold_out=one_or_many(split_names(hold_out)),
         aus=label_space(aus),
     )
     console = Console(soft_wrap=True)
@@ -85,8 +87,8 @@ def preview(
         subtitle += f". Practice copy of rendered faces in place of {' and '.join(practice)}"
     word = "practice" if practice else "real"
     sheet = _draw_batch(stream, batches[0], _title(batches[0], ratio, word), subtitle, word)
-    write_whole(files[0], _png(sheet))
-    write_whole(files[1], _png(_draw_aus(generator, seed)))
+    write_whole(files[0], png(sheet))
+    write_whole(files[1], png(_draw_aus(generator, seed)))
     _print_rates(console, stream, batches)
     _print_sources(console, stream, batches)
     speed = _TIMED_BATCHES * batch_size / seconds
@@ -112,10 +114,6 @@ def au_pictures(generator: Generator, seed: int = 0) -> tuple[dict[int, NDArray[
     made = generator.generate(Conditions(intensity[rows], identity=person, noise=noise))
     places = {au: slice(6 * row, 6 * row + 6) for row, au in enumerate(aus)}
     return {au: made.images[at] for au, at in places.items()}, {au: made.labels[at] for au, at in places.items()}
-
-
-def _one_or_many(names: list[str]) -> str | list[str] | None:
-    return names[0] if len(names) == 1 else names or None
 
 
 def _time(stream: MixedStream) -> tuple[list[dict[str, Any]], float]:
@@ -232,13 +230,3 @@ def _print_sources(console: Console, stream: MixedStream, batches: list[dict[str
     counts = np.bincount(source, minlength=len(stream.source_names))
     parts = (f"{name} {count}" for name, count in zip(stream.source_names, counts, strict=True))
     console.print(f"Samples by source: {', '.join(parts)}")
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    import io
-
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()

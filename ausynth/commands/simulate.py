@@ -33,9 +33,9 @@ def simulate(
     from typing import cast
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ausynth import simulate as making
+    from ausynth.bars import counting_bar
     from ausynth.simulated.files import Codec, Layout
 
     simulation = making.Simulation(
@@ -49,8 +49,7 @@ def simulate(
         run_length=run_length,
     )
     console = Console(soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+    with counting_bar("frames", console=console, transient=True) as bar:
         task = bar.add_task("starting", total=subjects * frames)
 
         def show(done: int, total: int, who: str) -> None:

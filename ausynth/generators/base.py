@@ -61,6 +61,31 @@ class Conditions:
     def __len__(self) -> int:
         return len(self.intensity)
 
+    def rows(self, rows: NDArray[np.int64]) -> Conditions:
+        """Return the chosen ones."""
+        prompt = None if self.prompt is None else [self.prompt[row] for row in rows]
+        return Conditions._of_checked(self.intensity[rows], self.identity[rows], self.noise[rows], prompt)
+
+    @classmethod
+    def join(cls, parts: Sequence[Conditions]) -> Conditions:
+        """Return all of all parts; either each has prompts or none has."""
+        if len(parts) == 1:
+            return parts[0]
+        prompts = [part.prompt for part in parts if part.prompt is not None]
+        return cls._of_checked(
+            np.concatenate([part.intensity for part in parts]),
+            np.concatenate([part.identity for part in parts]),
+            np.concatenate([part.noise for part in parts]),
+            [text for prompt in prompts for text in prompt] if prompts else None,
+        )
+
+    @classmethod
+    def _of_checked(cls, *values: object) -> Conditions:
+        conditions = object.__new__(cls)
+        for name, value in zip(("intensity", "identity", "noise", "prompt"), values, strict=True):
+            object.__setattr__(conditions, name, value)
+        return conditions
+
 
 @dataclass(frozen=True, eq=False)
 class Generated:
@@ -82,8 +107,12 @@ class Generator(Protocol):
     The same conditions give the same bits on the same device and software. Where a picture's bits depend on its
     companions in the batch (as a network's do), `block_size` says how many conditions make one aligned block, and
     callers always ask for whole blocks, from one thread at a time; 1 means that pictures do not depend on their
-    companions, and that `generate` may be called from several threads at once. One that runs on CUDA says so in an
-    attribute `device` ("cuda:0"): it is then called on a CUDA stream of its own, and refused in worker processes.
+    companions, and that `generate` may be called from several threads at once.
+
+    Three members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA
+    stream of its own, and refused in worker processes. `licence` says under which terms its pictures may be passed on
+    (those of its training data): it goes into caches and exports. `label(conditions) -> Labels` gives the labels that
+    `generate` would, where that is quicker than making the pictures.
     """
 
     @property

@@ -39,6 +39,7 @@ def check_generator(generator: Generator, *, samples: int = 4) -> None:
         assert np.array_equal(getattr(conditions, name), part), f"generate() changed conditions.{name}"
     _check_generated(generator, first, count)
     _check_determinism(generator, conditions, first)
+    _check_label(generator, conditions, first)
     if block == 1:
         _check_independence(generator, conditions, first)
     _check_seeds(generator, conditions, first)
@@ -146,9 +147,18 @@ def _conditions(generator: Generator, count: int, seed: int = 0) -> Conditions:
     return Conditions(intensity_BA, identity_B, identity_B + 1000, prompts)
 
 
+def _check_label(generator: Generator, conditions: Conditions, made: Generated) -> None:
+    label = getattr(generator, "label", None)
+    if label is None:
+        return
+    labels = label(conditions)
+    for name in ("intensity", "occurrence", "confidence"):
+        found, wanted = getattr(labels, name), getattr(made.labels, name)
+        assert np.array_equal(found, wanted, equal_nan=True), f"label() and generate() differ in {name}"
+
+
 def _rows(conditions: Conditions, rows: NDArray[np.int64]) -> Conditions:
-    prompt = None if conditions.prompt is None else [conditions.prompt[row] for row in rows]
-    return Conditions(conditions.intensity[rows], conditions.identity[rows], conditions.noise[rows], prompt)
+    return conditions.rows(rows)
 
 
 def _part(generated: Generated, rows: NDArray[np.int64]) -> Generated:

@@ -25,7 +25,7 @@ from ausynth.generators.rendered.paint import FIELDS, noise_tile, vertex_fields
 from ausynth.generators.rendered.shade import Scene, shade
 from ausynth.generators.rendered.shape import Face, Shaper
 from ausynth.generators.rendered.wrinkles import grooves
-from ausynth.labels import Floats
+from ausynth.labels import Floats, Labels
 
 __all__ = ["RenderedGenerator"]
 
@@ -78,6 +78,7 @@ class RenderedGenerator:
     name = "rendered"
     aus = AUS
     block_size = 1
+    licence = "rendered from a head model under CC0 (MakeHuman/MPFB2 and Face Units data); no person is shown"
 
     def __init__(
         self,
@@ -130,18 +131,32 @@ class RenderedGenerator:
         Raises:
             ConfigurationError: `conditions.intensity` has not one column for each of `aus`.
         """
-        if conditions.intensity.shape[1] != len(self.aus):
-            raise ConfigurationError(
-                f"conditions.intensity has {conditions.intensity.shape[1]} columns",
-                expected=f"{len(self.aus)}, one for each of {self.aus}",
-                do="bring the label vectors to the generator's AUs, in its order",
-            )
+        self._require_columns(conditions)
         images_BHW3 = np.empty((len(conditions), self.image_size, self.image_size, 3), np.uint8)
         faces = [
             self._draw(conditions.intensity[b], int(conditions.identity[b]), int(conditions.noise[b]), images_BHW3[b])
             for b in range(len(conditions))
         ]
         return Generated(images_BHW3, labels_of(faces))
+
+    def label(self, conditions: Conditions) -> Labels:
+        """Return the labels that `generate` would give, without drawing: they are the mesh's."""
+        self._require_columns(conditions)
+        faces = []
+        for intensity_A, identity, noise in zip(
+            conditions.intensity, conditions.identity.tolist(), conditions.noise.tolist(), strict=True
+        ):
+            gaze = rotation(*self._camera.view(noise).gaze)
+            faces.append(self._shaper.face(self._shaper.person(identity), intensity_A, gaze))
+        return labels_of(faces)
+
+    def _require_columns(self, conditions: Conditions) -> None:
+        if conditions.intensity.shape[1] != len(self.aus):
+            raise ConfigurationError(
+                f"conditions.intensity has {conditions.intensity.shape[1]} columns",
+                expected=f"{len(self.aus)}, one for each of {self.aus}",
+                do="bring the label vectors to the generator's AUs, in its order",
+            )
 
     def _draw(self, intensity_A: Floats, identity: int, noise: int, out_HW3: NDArray[np.uint8]) -> Face:
         """Write one picture into `out_HW3` and return the face it shows."""
