@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 import warnings
 from itertools import islice
 from pathlib import Path
@@ -306,6 +308,19 @@ def test_what_workers_generate_is_stored_when_they_end(tmp_path, method):
     loader = DataLoader(filling, batch_size=None, num_workers=2, multiprocessing_context=method)
     assert len(list(loader)) == 8
     assert stream(tmp_path).stored(0, 24).all()
+
+
+@pytest.mark.parametrize("end", ["", "raise RuntimeError('out of memory')"])
+def test_what_a_script_generated_last_is_stored_when_it_ends(tmp_path, end):
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_cache import stream\n"
+        f"kept = stream({str(tmp_path)!r})\n"
+        f"kept.batch(0)\n{end}\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == (1 if end else 0), ended.stderr
+    assert stream(tmp_path).stored(0, BATCH // 2).all()
 
 
 def test_a_stream_sees_what_others_store_meanwhile(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import multiprocessing
 import multiprocessing.util
 import os
@@ -57,8 +59,10 @@ class Memo:
         self.writes, self.limit = writes, limit
         self._damaged: frozenset[int] = frozenset()
         self._writer = _Writer(store, plan, self.configuration, limit)
-        # What was generated last is written when the stream is let go, or when the interpreter ends.
-        weakref.finalize(self, self._writer.flush)
+        if writes:
+            # What was generated last is written when the stream is let go, or when the interpreter ends.
+            weakref.finalize(self, self._writer.flush).atexit = False
+            _at_exit().add(self._writer)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (self.store, self.plan, self.configuration, self.writes, self.limit))
@@ -216,6 +220,23 @@ class _Writer:
             )
         images = made.images if made.coded is None else made.coded.tolist()
         self.store.write(made.samples(ordinals), images, plan=self.plan, configuration=self.configuration)
+
+
+@functools.cache
+def _at_exit() -> weakref.WeakSet[_Writer]:
+    """Return the writers that are to flush when the interpreter ends."""
+    # h5py takes HDF5's converters away then, and brings the process down if it is first imported after that; handlers
+    # run in the opposite order of their registration, so it has to come before.
+    import h5py  # noqa: F401
+
+    writers: weakref.WeakSet[_Writer] = weakref.WeakSet()
+    atexit.register(_flush_all, writers)
+    return writers
+
+
+def _flush_all(writers: weakref.WeakSet[_Writer]) -> None:
+    for writer in tuple(writers):
+        writer.flush()
 
 
 def _rebuild(store: Store, plan: str, configuration: Mapping[str, Any], writes: bool, limit: int | None) -> Memo:
