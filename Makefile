@@ -28,6 +28,9 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/export.py
+	$(BIN)/python benchmarks/balance.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
