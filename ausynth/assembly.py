@@ -104,7 +104,10 @@ class Assembler:
             whole = seconds.pop("whole batch")
             seconds["assemble"] = max(0.0, whole - sum(seconds.get(name, 0.0) for name in inside))
         skipped = dict(self.real.skipped) if self.real else {}
-        return {**seen, "skipped": skipped, "rejected": self.synthetic.rejected if self.synthetic else 0}
+        rejected = self.synthetic.rejected if self.synthetic else 0
+        screen = getattr(self.synthetic, "screen", None)
+        guarded = screen.report() if screen is not None else None
+        return {**seen, "skipped": skipped, "rejected": rejected, **({"guard": guarded} if guarded else {})}
 
     @contextlib.contextmanager
     def running(self, threads: int) -> Iterator[None]:

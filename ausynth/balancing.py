@@ -18,10 +18,12 @@ from ausynth.samplers.balance import Balance
 from ausynth.samplers.channel import Channel, solve_through
 from ausynth.samplers.cooccurrence import calibrate
 from ausynth.samplers.herding import BalancedSampler
+from ausynth.samplers.identity_bank import IdentityBank
 from ausynth.samplers.kept import kept
 from ausynth.samplers.statistics import first_level
 from ausynth.samplers.targets import NAMES, Target
 from ausynth.schedule import Integers
+from ausynth.sources.people import people_of
 from ausynth.sources.synthetic import make_conditions
 
 __all__ = ["Wanted", "solve", "through_generator"]
@@ -99,7 +101,7 @@ def through_generator(
     generator: Generator,
     *,
     seed: int,
-    identities: int,
+    identities: int | IdentityBank,
     threshold: float | None = None,
     cache: Sequence[Path] = (),
 ) -> Balance:
@@ -114,7 +116,7 @@ def through_generator(
         balance: with label vectors to ask for.
         generator: what they are asked of.
         seed: of the stream.
-        identities: how many people it shows.
+        identities: how many people it shows, or which.
         threshold: the intensity from which an AU occurs in it.
         cache: folders of solutions, of which the last is written to.
 
@@ -125,7 +127,16 @@ def through_generator(
     # "balance-HASH", and "balance-HASH-HASH" once it is solved through. How the pilot is measured is left out: a cache
     # whose generator is not here knows no labels without drawing, and must find what was measured where it was.
     question = "-".join(balance.fingerprint.split("-")[:2])
-    parts = (question, generator.fingerprint, generator.aus, seed, identities, threshold, PILOT, DRAWN_PILOT)
+    parts = (
+        question,
+        generator.fingerprint,
+        generator.aus,
+        seed,
+        people_of(identities, seed).key,
+        threshold,
+        PILOT,
+        DRAWN_PILOT,
+    )
     key = f"{question}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
     if balance.fingerprint == key:
         return balance

@@ -13,6 +13,8 @@ from ausynth.samplers.balance import Balance
 from ausynth.samplers.base import LabelSampler
 from ausynth.samplers.combinations import CombinationSampler
 from ausynth.samplers.herding import BalancedSampler
+from ausynth.samplers.identity_bank import IdentityBank
+from ausynth.samplers.leakage import LeakageGuard
 from ausynth.sources.attempts import Reject
 from ausynth.sources.base import Source
 from ausynth.sources.joined import base_weights, joined_identities, joined_labels, subject_shares
@@ -52,8 +54,9 @@ def open_sides(
     weights: Sequence[float] | None,
     balance: Wanted,
     sampler: LabelSampler | None,
-    identities: int,
+    identities: int | IdentityBank,
     reject: Reject | None,
+    guard: LeakageGuard | None,
     on_error: OnError,
     writes: bool,
     limit: int | str | None,
@@ -68,7 +71,7 @@ def open_sides(
         aus: the stream's label space.
         balance: how labels are balanced, where `sampler` does not say what is asked for.
         limit, exhausted, writes: of the cache, as `cache_limit`, `on_exhausted` and `cache_mode` say.
-        seed, threshold, weights, sampler, identities, reject, on_error: as of `MixedStream`.
+        seed, threshold, weights, sampler, identities, reject, guard, on_error: as of `MixedStream`.
     """
     labels = joined_labels(sources, aus, threshold) if sources else None
     at = DEFAULT_THRESHOLD if threshold is None else threshold
@@ -84,6 +87,7 @@ def open_sides(
         seed=seed,
         identities=identities,
         reject=reject,
+        guard=guard,
         writes=writes,
         limit=limit,
         exhausted=exhausted,

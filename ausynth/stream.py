@@ -20,11 +20,14 @@ from ausynth.assembly import IDENTITY_SPAN, Assembler, Batch
 from ausynth.balancing import Wanted
 from ausynth.errors import ConfigurationError, require_whole
 from ausynth.generators.base import Generator
+from ausynth.guarding import Guard, HeldOut, open_guard, open_people, refuse_trained_on
 from ausynth.prefetch import prefetch
 from ausynth.progress import Progress
 from ausynth.ranks import place_among_ranks
 from ausynth.samplers.balance import Balance
 from ausynth.samplers.base import LabelSampler
+from ausynth.samplers.identity_bank import IdentityBank
+from ausynth.samplers.leakage import LeakageGuard
 from ausynth.schedule import Interleave, as_share
 from ausynth.sides import open_sides
 from ausynth.sources.attempts import Reject
@@ -101,10 +104,18 @@ class MixedStream(IterableDataset[Any]):
         transform: albumentations (on uint8 (H, W, 3)) or any callable on a uint8 (3, H, W) tensor; seeded by k.
         on_error: at an unreadable frame "raise", or "skip": take another and count it in `skipped`.
         as_tuple: yield `(image, occurrence)`, and `(image, occurrence, mask)` where anything is uncoded.
-        identities: how many synthetic people there are.
+        identities: how many synthetic people there are, or an `IdentityBank`, which says who, how often each is shown
+            and where they come from; default 10,000, or all whom the generator has that are not held out.
         reject: `(images (B, H, W, 3) uint8, Labels) -> (B,) bool`: True where a synthetic picture must not be shown. It
             is drawn again with another person, pose and light and the same label vector, 16 times at most. A named
             function: its name is part of the plan.
+        guard: True keeps whoever looks like a held-out person out: each synthetic face is compared with frames of those
+            who are held out (`hold_out`, `keep` or `fold` say who), and drawn again where it is too like one of them,
+            or where no face is found in it. The threshold is found on pairs of different people of the real set (see
+            `guard.calibration.report()`), with dlib's network (the extra `identity`); also the path of an ArcFace
+            .onnx file, an `IdentityEncoder`, or a `samplers.LeakageGuard` of your own. Threshold, gallery and encoder
+            are part of the plan. Embedding takes longer than drawing: with `cache`, embeddings are stored beside the
+            faces, and another hold-out needs none.
         cache: a folder in which generated faces are remembered: what it holds is read, what it lacks is generated and,
             with cache_mode="readwrite", stored, 64 MB of pictures at a time. The samples are the same either way. Any
             number of processes and ranks may share it. "read" never writes.
@@ -123,7 +134,8 @@ class MixedStream(IterableDataset[Any]):
             from RANK and WORLD_SIZE.
 
     Raises:
-        ConfigurationError: an argument that cannot be right, before anything is read.
+        ConfigurationError: an argument that cannot be right, before anything is read; a generator that was trained on
+            somebody who is held out.
         LayoutError, LabelFileError: the real set's tree is not as it should be.
         StoreError: the cache or pool is damaged, or not of this generator.
     """
@@ -153,8 +165,9 @@ class MixedStream(IterableDataset[Any]):
         transform: Transform | None = None,
         on_error: OnError = "raise",
         as_tuple: bool = False,
-        identities: int = 10_000,
+        identities: int | IdentityBank | None = None,
         reject: Reject | None = None,
+        guard: Guard = False,
         cache: Root | None = None,
         cache_mode: CacheMode = "readwrite",
         cache_limit: int | str | None = None,
@@ -199,6 +212,11 @@ class MixedStream(IterableDataset[Any]):
         opened = open_real(
             real, root=root, hold_out=hold_out, keep=keep, fold=fold, threshold=threshold, align=align, thin=thin
         )
+        held_out = HeldOut.of(real, opened, hold_out=hold_out, keep=keep, fold=fold)
+        refuse_trained_on(faces, held_out)
+        self.guard: LeakageGuard | None = None
+        if share > 0:
+            self.guard = open_guard(guard, held_out, opened, root=root, align=align)
         self.aus = resolve_aus(aus, opened, faces.aus)
         real_size = faces.image_size if match_resolution and faces.image_size else image_size
         self.real = tuple(use_prepared(source, real_size) for source in opened)
@@ -213,8 +231,9 @@ class MixedStream(IterableDataset[Any]):
             weights=weights,
             balance=balance,
             sampler=sampler,
-            identities=identities,
+            identities=open_people(identities, faces, held_out),
             reject=reject,
+            guard=self.guard,
             on_error=on_error,
             writes=cache_mode == "readwrite",
             limit=cache_limit,
@@ -444,8 +463,9 @@ class MixedStream(IterableDataset[Any]):
         """Return what this process has done so far: seconds a stage (summed over threads) and counts by source.
 
         Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `cache` (stored faces), `generate`,
-        `transform`, `assemble` (the rest of making a batch: labels, crops, copies). In `DataLoader` workers each
-        process has its own.
+        `transform`, `assemble` (the rest of making a batch: labels, crops, copies). With a guard, `guard` says how many
+        faces were checked and rejected, in how many none was found, and quantiles of the nearest cosines. In
+        `DataLoader` workers each process has its own.
         """
         return self._assembler.report()
 

@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from ausynth.errors import AusynthError, DamagedError, GenerationError
 from ausynth.generators.base import Conditions, Generator
 from ausynth.generators.stored import StoredGenerator
-from ausynth.labels import Labels
 from ausynth.schedule import Integers
 from ausynth.sources.made import Made, content_keys
 from ausynth.sources.memo import Memo
+from ausynth.sources.screening import Reject, Screen
 
 __all__ = ["MAX_ATTEMPTS", "Attempts", "Reject"]
-
-Reject = Callable[[NDArray[np.uint8], Labels], NDArray[np.bool_]]
 
 MAX_ATTEMPTS = 16
 """How often a sample is drawn again before a stream gives up: by then it is the request that cannot be met."""
@@ -30,7 +28,7 @@ class Attempts:
     Args:
         generator: makes the pictures.
         conditions: (ordinals (B,), attempt) -> what each asks of the generator then.
-        reject: True where a picture must not be shown.
+        screen: says which pictures must not be shown.
         memo: the store, if there is one.
 
     Attributes:
@@ -41,10 +39,10 @@ class Attempts:
         self,
         generator: Generator,
         conditions: Callable[[Integers, int], Conditions],
-        reject: Reject | None,
+        screen: Screen,
         memo: Memo | None,
     ) -> None:
-        self.generator, self._conditions, self.reject, self.memo = generator, conditions, reject, memo
+        self.generator, self._conditions, self.screen, self.memo = generator, conditions, screen, memo
         self.keyed = False
         self.rejected = 0
         """How many pictures this process has rejected."""
@@ -53,9 +51,9 @@ class Attempts:
     def make(self, j_B: Integers) -> Made:
         """Return the ordinals (B,), whole blocks, with those that are rejected drawn again."""
         made = self._attempt(j_B, 0)
-        if self.reject is None:
+        if not self.screen:
             return made
-        bad_N = np.flatnonzero(self.reject(made.images, made.labels))
+        bad_N = np.flatnonzero(self.screen.rejects(made.images, made.labels, made.keys))
         for attempt in range(1, MAX_ATTEMPTS + 1):
             if not bad_N.size:
                 return made
@@ -63,8 +61,8 @@ class Attempts:
             # A block is always run whole: its companions are part of what a picture is.
             rows_N = bad_N if self.generator.block_size == 1 else np.arange(len(j_B))
             again = self._attempt(j_B[rows_N], attempt)
-            still_N = np.asarray(self.reject(again.images, again.labels), dtype=bool)
-            good_N = np.isin(rows_N, bad_N) & ~still_N
+            asked_N = np.isin(rows_N, bad_N)
+            good_N = asked_N & ~self.screen.rejects(again.images, again.labels, again.keys, asked_N)
             made = made.replaced(rows_N[good_N], again.rows(np.flatnonzero(good_N)))
             bad_N = np.setdiff1d(bad_N, rows_N[good_N])
         if bad_N.size:
@@ -73,7 +71,7 @@ class Attempts:
             raise GenerationError(
                 f"synthetic sample {j_B[bad_N[0]]} ({asked}) was rejected {MAX_ATTEMPTS + 1} times",
                 expected="a request that the generator can meet",
-                do="loosen reject=, or leave such label vectors out with sampler=",
+                do="loosen reject= or guard=, or leave such label vectors out with sampler=",
             )
         return made
 

@@ -133,6 +133,9 @@ def recipe_of(generator: Generator, codec: Literal["raw", "jpeg"] = "raw", quali
     licence = getattr(generator, "licence", None)
     if licence:
         about["licence"] = licence
+    trained_on = getattr(generator, "trained_on", None)
+    if trained_on:
+        about["trained_on"] = list(trained_on)
     return Recipe(
         kind="synthetic",
         aus=tuple(generator.aus),

@@ -17,7 +17,16 @@ from ausynth.sources.folds import PARTS, subject_order
 from ausynth.sources.thinning import Thin
 from ausynth.sources.thinning import thin as thinned
 
-__all__ = ["People", "Root", "distinct_names", "open_generator", "open_real", "resolve_aus"]
+__all__ = [
+    "People",
+    "Root",
+    "as_listed",
+    "distinct_names",
+    "open_generator",
+    "open_real",
+    "resolve_aus",
+    "selections",
+]
 
 Root = str | os.PathLike[str]
 
@@ -49,7 +58,7 @@ def open_real(
         ConfigurationError: a subject that no named data set has, a root for several sets at once, options for a source
             that is open already, or nothing to open.
     """
-    wanted = [real] if isinstance(real, str | Source) else list(real or ())
+    wanted = as_listed(real)
     if real is not None and not wanted:
         raise ConfigurationError("real=[] names no source", expected="'disfa', 'bp4d', a Source, or None")
     names = [entry for entry in wanted if isinstance(entry, str)]
@@ -74,12 +83,7 @@ def open_real(
         if not isinstance(entry, str):
             opened.append(entry if thin is None else thinned(entry, thin))
             continue
-        options = {
-            option: share
-            for option, value in chosen.items()
-            if (share := value if len(names) == 1 and not isinstance(value, Mapping) else _share(value, entry))
-            is not None
-        }
+        options = _concerning(entry, chosen, names)
         if threshold is not None:
             options["threshold"] = threshold
         if thin is not None:
@@ -89,6 +93,29 @@ def open_real(
     if empty:
         raise ConfigurationError(f"no pictures in {', '.join(empty)}", expected="at least one")
     return tuple(opened)
+
+
+def as_listed(real: str | Source | Sequence[str | Source] | None) -> list[str | Source]:
+    """Return what the argument `real` names, one or several or nothing, as a list."""
+    return [real] if isinstance(real, str | Source) else list(real or ())
+
+
+def selections(
+    real: str | Source | Sequence[str | Source] | None, **given: People | str | Mapping[str, str] | None
+) -> list[dict[str, Any]]:
+    """Return for each source of `real` what of `hold_out`, `keep` and `fold` concerns it, as `open_real` gives it."""
+    wanted = as_listed(real)
+    names = [entry for entry in wanted if isinstance(entry, str)]
+    chosen = {option: _listed(option, value) for option, value in given.items() if value is not None}
+    return [_concerning(entry, chosen, names) if isinstance(entry, str) else {} for entry in wanted]
+
+
+def _concerning(name: str, chosen: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    shares = {
+        option: value if len(names) == 1 and not isinstance(value, Mapping) else _share(value, name)
+        for option, value in chosen.items()
+    }
+    return {option: share for option, share in shares.items() if share is not None}
 
 
 def resolve_aus(aus: str | Iterable[int], real: Sequence[Source], generated: Sequence[int] = ()) -> tuple[int, ...]:

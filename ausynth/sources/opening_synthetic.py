@@ -6,12 +6,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ausynth.errors import ConfigurationError, StoreError
 from ausynth.generators.base import Generator
 from ausynth.generators.stored import StoredGenerator
 from ausynth.samplers.base import LabelSampler
+from ausynth.samplers.identity_bank import IdentityBank
 from ausynth.sources.attempts import Reject
 from ausynth.sources.made import recipe_of
 from ausynth.sources.opening import open_generator
@@ -19,6 +20,9 @@ from ausynth.sources.pool import PoolSource
 from ausynth.sources.side import SyntheticSide
 from ausynth.sources.synthetic import Exhausted, SyntheticSource
 from ausynth.store import Store
+
+if TYPE_CHECKING:
+    from ausynth.samplers.leakage import LeakageGuard
 
 __all__ = ["CacheMode", "OpenFaces", "as_bytes", "open_faces"]
 
@@ -55,13 +59,21 @@ class OpenFaces:
             return self.pool.recipe.image_size
         return self.generator.image_size if self.generator is not None else None
 
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the subjects of data sets on whom what makes, or made, the faces was trained: "disfa:SN001"."""
+        if self.pool is not None:
+            return tuple(self.pool.recipe.about.get("trained_on", ()))
+        return tuple(getattr(self.generator, "trained_on", ()) or ())
+
     def side(
         self,
         sampler: LabelSampler | None,
         *,
         seed: int,
-        identities: int,
+        identities: int | IdentityBank,
         reject: Reject | None,
+        guard: LeakageGuard | None,
         writes: bool,
         limit: int | str | None,
         exhausted: Exhausted | None,
@@ -76,7 +88,7 @@ class OpenFaces:
                     expected="one or the other",
                     do="leave synthetic= out to generate what a sampler asks for",
                 )
-            return PoolSource(self.pool, seed=seed, reject=reject)
+            return PoolSource(self.pool, seed=seed, reject=reject, guard=guard)
         if self.generator is None or sampler is None:
             return None
         nothing_made = isinstance(self.generator, StoredGenerator)
@@ -90,6 +102,7 @@ class OpenFaces:
             seed=seed,
             identities=identities,
             reject=reject,
+            guard=guard,
             store=self.store,
             writes=writes and not nothing_made,
             limit=as_bytes(limit),

@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.errors import GenerationError, StoreError
 from ausynth.labels import Labels
-from ausynth.naming import fingerprint_of
 from ausynth.samplers.balance import Balance
 from ausynth.samplers.spacing import SpacedFrames
 from ausynth.schedule import Integers, Permutation
 from ausynth.sources.attempts import MAX_ATTEMPTS, Reject
+from ausynth.sources.screening import Screen
 from ausynth.sources.side import Fill
 from ausynth.stats import stage
 from ausynth.store import Recipe, Samples, Store
+
+if TYPE_CHECKING:
+    from ausynth.samplers.leakage import LeakageGuard
 
 __all__ = ["PoolSource"]
 
@@ -35,6 +39,7 @@ class PoolSource:
         seed: of the order.
         reject: (images (B, H, W, 3) uint8, labels) -> (B,) bool, True where a picture must not be shown: another one of
             the pool takes its place, 16 times at most.
+        guard: rejects likewise where a picture may show a person who is held out.
 
     `weigh` has faces come by their final labels, as a balance says, instead.
 
@@ -42,20 +47,21 @@ class PoolSource:
         StoreError: the store is empty, or holds real frames.
     """
 
-    def __init__(self, store: Store, *, seed: int, reject: Reject | None = None) -> None:
+    def __init__(
+        self, store: Store, *, seed: int, reject: Reject | None = None, guard: LeakageGuard | None = None
+    ) -> None:
         if store.recipe.kind != "synthetic":
             raise StoreError(
                 f"{store.folder} holds real frames",
                 expected="a store of generated samples",
                 do="give prepared real frames as root=, and a store that `ausynth warmup` made as synthetic=",
             )
-        self.store, self.seed, self.reject = store, seed, reject
+        self.store, self.seed, self.screen = store, seed, Screen(reject, guard, store)
         self._places = store.places()
         if not self._places.size:
             raise StoreError(f"{store.folder} holds no samples", expected="a store that `ausynth warmup` has filled")
         samples = store.samples(self._places)
         self.labels, self.identities = samples.labels, samples.identity
-        self._reject_name = fingerprint_of(reject, "reject") if reject else None
         # What the pool holds, in whatever order its shards were written, decides which face is which.
         order = np.lexsort(samples.key.T)
         self._places, self.labels, self.identities = self._places[order], self.labels[order], self.identities[order]
@@ -83,7 +89,7 @@ class PoolSource:
         """Return a hash of the pool's samples, its order and `reject`; see `SyntheticSide.fingerprint`."""
         recipe = self.store.recipe
         parts: tuple[object, ...] = (recipe.fingerprint, recipe.codec, recipe.quality, self._content, self.seed)
-        parts = (*parts, self._reject_name, *filter(None, [self._weights]))
+        parts = (*parts, *self.screen.fingerprints, *filter(None, [self._weights]))
         return hashlib.sha256(repr(("pool", *parts)).encode()).hexdigest()[:16]
 
     @property
@@ -106,9 +112,13 @@ class PoolSource:
         """Return None: there is no end."""
         return
 
-    def running(self, threads: int) -> contextlib.nullcontext[None]:  # noqa: ARG002 (the protocol's signature)
-        """Return a context that does nothing."""
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def running(self, threads: int) -> Iterator[None]:  # noqa: ARG002 (the protocol's signature)
+        """Write afterwards which faces were looked at."""
+        try:
+            yield
+        finally:
+            self.screen.flush()
 
     def pick(self, ordinals: Integers, attempt: int = 0) -> Integers:
         """Return which of the pool's N faces each ordinal (B,) shows."""
@@ -123,7 +133,7 @@ class PoolSource:
 
         def fill(out: NDArray[np.uint8]) -> tuple[Labels, Integers]:
             rows_B = self._read(self.pick(j_B), out)
-            if self.reject is not None:
+            if self.screen:
                 rows_B = self._accepted(j_B, rows_B, out)
             return self.labels[rows_B], self.identities[rows_B]
 
@@ -135,7 +145,7 @@ class PoolSource:
             j_B = np.arange(first, min(first + _AT_ONCE, stop))
             images = np.empty((len(j_B), self.image_size, self.image_size, 3), np.uint8)
             rows_B = self._read(self.pick(j_B), images)
-            if self.reject is not None:
+            if self.screen:
                 rows_B = self._accepted(j_B, rows_B, images)
             yield self.store.samples(self._places[rows_B]), images
 
@@ -146,9 +156,8 @@ class PoolSource:
 
     def _accepted(self, j_B: Integers, rows_B: Integers, out: NDArray[np.uint8]) -> Integers:
         """Replace what is rejected, in `out` too; return what is shown in the end."""
-        assert self.reject is not None
         rows_B = rows_B.copy()
-        bad_N = np.flatnonzero(self.reject(np.ascontiguousarray(out), self.labels[rows_B]))
+        bad_N = np.flatnonzero(self._rejected_rows(np.ascontiguousarray(out), rows_B))
         for attempt in range(1, MAX_ATTEMPTS + 1):
             if not bad_N.size:
                 break
@@ -156,12 +165,15 @@ class PoolSource:
             images = np.empty((bad_N.size, *out.shape[1:]), np.uint8)
             rows_B[bad_N] = self._read(self.pick(j_B[bad_N], attempt), images)
             out[bad_N] = images
-            still_N = np.asarray(self.reject(images, self.labels[rows_B[bad_N]]), dtype=bool)
-            bad_N = bad_N[still_N]
+            bad_N = bad_N[self._rejected_rows(images, rows_B[bad_N])]
         if bad_N.size:
             raise GenerationError(
                 f"synthetic sample {j_B[bad_N[0]]} was rejected {MAX_ATTEMPTS + 1} times",
-                expected=f"a pool in which reject= accepts something; {self.store.folder} holds {len(self):,} faces",
-                do="loosen reject=, or take a larger pool",
+                expected=f"a pool of which something is accepted; {self.store.folder} holds {len(self):,} faces",
+                do="loosen reject= or guard=, or take a larger pool",
             )
         return rows_B
+
+    def _rejected_rows(self, images: NDArray[np.uint8], rows_B: Integers) -> NDArray[np.bool_]:
+        keys = self.store.samples(self._places[rows_B]).key if self.screen.guard is not None else None
+        return self.screen.rejects(images, self.labels[rows_B], keys)

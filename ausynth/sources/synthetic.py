@@ -5,26 +5,31 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ausynth.errors import ConfigurationError, DamagedError, StoreError, require_whole
+from ausynth.errors import ConfigurationError, DamagedError, StoreError
 from ausynth.generators.base import Conditions, Generator
 from ausynth.generators.stored import StoredGenerator
 from ausynth.labels import Floats, Labels
-from ausynth.naming import fingerprint_of
 from ausynth.samplers.base import LabelSampler
-from ausynth.schedule import Integers, Permutation, random_bits
+from ausynth.samplers.identity_bank import IdentityBank
+from ausynth.schedule import Integers, random_bits
 from ausynth.sources.attempts import Attempts, Reject
 from ausynth.sources.blocks import BlockRunner
 from ausynth.sources.made import Made, recipe_of
 from ausynth.sources.memo import Memo
+from ausynth.sources.people import people_of
+from ausynth.sources.screening import Screen
 from ausynth.sources.side import Fill
 from ausynth.stats import stage
 from ausynth.store import Recipe, Samples, Store
 from ausynth.tables import ByBlocks
+
+if TYPE_CHECKING:
+    from ausynth.samplers.leakage import LeakageGuard
 
 __all__ = ["Exhausted", "SyntheticSource", "make_conditions"]
 
@@ -41,9 +46,10 @@ class SyntheticSource:
         generator: makes the pictures.
         sampler: says which label vector each ordinal asks for; over the generator's AUs.
         seed: of labels, identities and noise.
-        identities: how many people are shown; each appears once before any appears again.
+        identities: how many people are shown, each once before any appears again; or a bank that says who.
         reject: (images (B, H, W, 3) uint8, labels) -> (B,) bool, True where a picture must not be shown. Such a sample
             is drawn again with another person and noise, and the same label vector, 16 times at most.
+        guard: rejects likewise where a picture may show a person who is held out.
         store: where generated samples are remembered: what it holds is read, never generated.
         writes: whether generated samples are stored there.
         limit: bytes of the store beyond which nothing more is written.
@@ -57,8 +63,9 @@ class SyntheticSource:
         sampler: LabelSampler,
         *,
         seed: int,
-        identities: int = 10_000,
+        identities: int | IdentityBank = 10_000,
         reject: Reject | None = None,
+        guard: LeakageGuard | None = None,
         store: Store | None = None,
         writes: bool = True,
         limit: int | None = None,
@@ -68,28 +75,27 @@ class SyntheticSource:
             raise ConfigurationError(
                 f"the label sampler draws over {sampler.aus}", expected=f"the generator's AUs {generator.aus}"
             )
-        require_whole("identities", identities, 1)
-        self.generator, self.sampler, self.seed, self.reject = generator, sampler, seed, reject
-        self._reject_name = fingerprint_of(reject, "reject") if reject else None
-        self.people = _people(identities, seed)
+        self.generator, self.sampler, self.seed = generator, sampler, seed
+        self.screen = Screen(reject, guard, store, writes=writes)
+        self.people = people_of(identities, seed)
         device = getattr(generator, "device", None)
         self.blocks = BlockRunner(self._make_block, device=None if device is None else str(device))
         self._asked = ByBlocks(self._ask)
         self.memo = (
             Memo(store, self.base, self._configuration(), writes=writes, limit=limit) if store is not None else None
         )
-        self._attempts = Attempts(generator, self.conditions, reject, self.memo)
+        self._attempts = Attempts(generator, self.conditions, self.screen, self.memo)
         self.exhausted = exhausted
         self._end = self._count_stored() if exhausted != "generate" else None
 
     @property
     def base(self) -> str:
-        """Return a hash of generator, sampler, seed, number of identities, `reject`, and the loss of a store of JPEGs.
+        """Return a hash of generator, sampler, seed, people, `reject`, guard, and the loss of a store of JPEGs.
 
         It names the plan under which samples are stored; `fingerprint` is what a stream that ends or repeats shows.
         """
-        parts: tuple[Any, ...] = (self.generator.fingerprint, self.sampler.fingerprint, self.seed, self.people.length)
-        return hashlib.sha256(repr((*parts, self._reject_name)).encode()).hexdigest()[:16]
+        parts: tuple[Any, ...] = (self.generator.fingerprint, self.sampler.fingerprint, self.seed, self.people.key)
+        return hashlib.sha256(repr((*parts, *self.screen.fingerprints)).encode()).hexdigest()[:16]
 
     @property
     def fingerprint(self) -> str:
@@ -137,6 +143,7 @@ class SyntheticSource:
         finally:
             if self.memo is not None:
                 self.memo.flush()
+            self.screen.flush()
 
     def conditions(self, ordinals: Integers, attempt: int = 0) -> Conditions:
         """Return what each ordinal (B,) asks of the generator, at the first attempt or a later one."""
@@ -144,12 +151,11 @@ class SyntheticSource:
         intensity_BA, identity_B, noise_B = self._asked.at(j_B)
         if attempt:
             noise_B = _noise(self.seed, j_B, attempt)
-            drawn_B = random_bits(self.seed, "identity of an attempt", j_B, attempt) % np.uint64(self.people.length)
-            identity_B = drawn_B.astype(np.int64)
+            identity_B = self.people.again(j_B, attempt)
         return Conditions(intensity_BA, identity_B, noise_B)
 
     def _ask(self, j_B: Integers) -> tuple[Floats, Integers, Integers]:
-        return self.sampler.sample(j_B, self.seed), self.people.endless(j_B), _noise(self.seed, j_B, 0)
+        return self.sampler.sample(j_B, self.seed), self.people.first(j_B), _noise(self.seed, j_B, 0)
 
     def begin(self, ordinals: Integers) -> Fill:
         """Ask for the ordinals (B,) and return the function that waits for them; see `SyntheticSide.begin`.
@@ -219,10 +225,13 @@ class SyntheticSource:
         if self.memo is None:
             return np.zeros(len(j_N), bool)
         found_N = self.memo.find(j_N) >= 0
-        if self.reject is None and not self.memo.alone and not found_N.all():
+        if self.screen.reject is None and not self.memo.alone and not found_N.all():
             # What another plan stored counts, unless it is yet to be looked at.
             blocks = self._whole(start, stop)
-            content_N = self.memo.find_content(self._attempts.keys(self.conditions(blocks))) >= 0
+            keys = self._attempts.keys(self.conditions(blocks))
+            content_N = self.memo.find_content(keys) >= 0
+            if self.screen:
+                content_N &= self.screen.known(keys)
             found_N |= content_N[start - blocks[0] :][: len(j_N)]
         return found_N
 
@@ -278,6 +287,7 @@ class SyntheticSource:
         count = sum(len(part) for part, _ in parts)
         if count:
             self.memo.write(np.concatenate([part for part, _ in parts]), Made.join([made for _, made in parts]))
+        self.screen.flush()
         return count
 
     def _whole(self, start: int, stop: int) -> Integers:
@@ -308,7 +318,7 @@ class SyntheticSource:
                 f"the cache {self.memo.store.folder} has no sample 0 of plan {self.base}",
                 expected=f"one of this stream's plan; it holds {plans or 'nothing'}",
                 do="give the stream the arguments of the stream that filled the cache (seed, aus, sampler, identities, "
-                "reject), fill it with `ausynth warmup`, or take any finished store as it is with synthetic=FOLDER",
+                "reject, guard), fill it with `ausynth warmup`, or take any finished store as it is: synthetic=FOLDER",
             )
         return end
 
@@ -326,19 +336,16 @@ class SyntheticSource:
             "generator_fingerprint": self.generator.fingerprint,
             "sampler": self.sampler.fingerprint,
             "seed": self.seed,
-            "identities": self.people.length,
-            "reject": self._reject_name,
+            "identities": self.people.key,
+            "reject": self.screen.reject_name,
+            **({} if self.screen.guard is None else {"guard": self.screen.guard.fingerprint}),
         }
 
 
-def make_conditions(sampler: LabelSampler, ordinals: Integers, seed: int, identities: int) -> Conditions:
+def make_conditions(sampler: LabelSampler, ordinals: Integers, seed: int, identities: int | IdentityBank) -> Conditions:
     """Return what each ordinal (B,) asks of a generator at the first attempt, with the arguments of the source."""
-    people_B = _people(identities, seed).endless(ordinals)
+    people_B = people_of(identities, seed).first(ordinals)
     return Conditions(sampler.sample(ordinals, seed), people_B, _noise(seed, ordinals, 0))
-
-
-def _people(identities: int, seed: int) -> Permutation:
-    return Permutation(identities, seed, "synthetic identities")
 
 
 def _noise(seed: int, j_B: Integers, attempt: int) -> Integers:
