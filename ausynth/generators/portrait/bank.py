@@ -59,32 +59,32 @@ class BankFace:
 
     Attributes:
         name: of the person in the bank, unique there.
-        neutral_V3: (V, 3) float32 centimetres: the person's own head with a neutral face, in the topology and the axes of
+        neutral: (V, 3) float32 centimetres: the person's own head with a neutral face, in the topology and the axes of
             `IctHead`; not turned as in the photograph.
-        texture_HW3: (512, 512, 3) uint8 sRGB: the texture of the material "face", photographed light divided out: linear
-            texture times shade is the linear photograph, where shade is `harmonics(normals) @ light_93` cut to
+        texture: (512, 512, 3) uint8 sRGB: the texture of the material "face", photographed light divided out: linear
+            texture times shade is the linear photograph, where shade is `harmonics(normals) @ light` cut to
             0.25-2.5. Row 0 is v = 1; the texel of (u, v) is column 512 u, row 512 (1 - v), centres at one half.
-        photo_HW3: (256, 256, 3) uint8 sRGB: the photograph, for hair, neck and background.
-        matte_HW: (256, 256) uint8: 255 where the photograph shows the person (face, hair, neck, clothes), 0 background.
-        light_93: (9, 3) float32: the photograph's own light in linear red, green, blue, of `harmonics`, in the axes of
-            the picture (the head's, turned by `camera.rotation_33`); 1 is the mean over the visible skin.
-        camera: lays `neutral_V3` on `photo_HW3`.
-        iris_3: (3,) uint8 sRGB, the iris' own colour.
+        photo: (256, 256, 3) uint8 sRGB: the photograph, for hair, neck and background.
+        matte: (256, 256) uint8: 255 where the photograph shows the person (face, hair, neck, clothes), 0 background.
+        light: (9, 3) float32: the photograph's own light in linear red, green, blue, of `harmonics`, in the axes of
+            the picture (the head's, turned by `camera.rotation`); 1 is the mean over the visible skin.
+        camera: lays `neutral` on `photo`.
+        iris: (3,) uint8 sRGB, the iris' own colour.
         attributes: "age", "gender", "ethnicity" and the like, where known.
         licence: of the photograph.
         source: whom to credit for it.
         subject: whom it shows, as data sets name them: "disfa:SN001", "photograph:london-001".
-        shape: what `neutral_V3` was made from.
+        shape: what `neutral` was made from.
     """
 
     name: str
-    neutral_V3: Floats
-    texture_HW3: Pixels
-    photo_HW3: Pixels
-    matte_HW: Pixels
-    light_93: Floats
+    neutral: Floats
+    texture: Pixels
+    photo: Pixels
+    matte: Pixels
+    light: Floats
     camera: PhotoCamera
-    iris_3: Pixels
+    iris: Pixels
     attributes: Mapping[str, str]
     licence: str
     source: str
@@ -94,16 +94,16 @@ class BankFace:
 
 @dataclass(frozen=True, eq=False)
 class StoredFace:
-    """What a bank keeps of a person: `BankFace` without `neutral_V3`, which follows from `shape` and the head."""
+    """What a bank keeps of a person: `BankFace` without `neutral`, which follows from `shape` and the head."""
 
     name: str
     shape: PersonShape
-    texture_HW3: Pixels
-    photo_HW3: Pixels
-    matte_HW: Pixels
-    light_93: Floats
+    texture: Pixels
+    photo: Pixels
+    matte: Pixels
+    light: Floats
     camera: PhotoCamera
-    iris_3: Pixels
+    iris: Pixels
     attributes: Mapping[str, str]
     licence: str
     source: str
@@ -114,7 +114,7 @@ class StoredFace:
     def face(self, head: IctHead) -> BankFace:
         """Return the person with the head's vertices moved into place."""
         own = {name: value for name, value in vars(self).items() if name != "quality"}
-        return BankFace(neutral_V3=self.shape.vertices(head), **own)
+        return BankFace(neutral=self.shape.vertices(head), **own)
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class FaceBank:
         if self._head is None:
             self._head = load_ict()
         face = self.stored(name).face(self._head)
-        for array in (face.neutral_V3, face.texture_HW3, face.photo_HW3, face.matte_HW, face.light_93, face.iris_3):
+        for array in (face.neutral, face.texture, face.photo, face.matte, face.light, face.iris):
             array.flags.writeable = False
         return face
 
@@ -315,15 +315,15 @@ def _pack(face: StoredFace) -> bytes:
         "quality": dict(face.quality),
     }
     # Few grey levels and a soft edge: a matte compresses to a fifth, and no eye tells 32 levels from 256.
-    matte_HW = (np.rint(face.matte_HW.astype(np.float32) / 255 * 31) * 255 / 31).astype(np.uint8)
+    matte_HW = (np.rint(face.matte.astype(np.float32) / 255 * 31) * 255 / 31).astype(np.uint8)
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        texture=encoded(face.texture_HW3, _TEXTURE_QUALITY),
-        photo=encoded(face.photo_HW3, _PHOTO_QUALITY),
+        texture=encoded(face.texture, _TEXTURE_QUALITY),
+        photo=encoded(face.photo, _PHOTO_QUALITY),
         matte=encoded(matte_HW, 0),
-        light=face.light_93.astype(np.float32),
-        iris=face.iris_3.astype(np.uint8),
+        light=face.light.astype(np.float32),
+        iris=face.iris.astype(np.uint8),
         words=np.array(json.dumps(words)),
         **{f"shape_{name}": value for name, value in face.shape.arrays().items()},
         **{f"camera_{name}": value for name, value in face.camera.arrays().items()},
@@ -344,12 +344,12 @@ def _unpack(data: bytes, path: Path) -> StoredFace:
         return StoredFace(
             name=words["name"],
             shape=PersonShape.from_arrays(group(packed, "shape_")),
-            texture_HW3=cv2.imdecode(packed["texture"], cv2.IMREAD_COLOR_RGB),
-            photo_HW3=cv2.imdecode(packed["photo"], cv2.IMREAD_COLOR_RGB),
-            matte_HW=cv2.imdecode(packed["matte"], cv2.IMREAD_GRAYSCALE),
-            light_93=packed["light"],
+            texture=cv2.imdecode(packed["texture"], cv2.IMREAD_COLOR_RGB),
+            photo=cv2.imdecode(packed["photo"], cv2.IMREAD_COLOR_RGB),
+            matte=cv2.imdecode(packed["matte"], cv2.IMREAD_GRAYSCALE),
+            light=packed["light"],
             camera=PhotoCamera.from_arrays(group(packed, "camera_")),
-            iris_3=packed["iris"],
+            iris=packed["iris"],
             attributes=MappingProxyType(words["attributes"]),
             licence=words["licence"],
             source=words["source"],

@@ -24,18 +24,18 @@ class PersonShape:
     """A person: weights of the head's identity modes, then a thin-plate spline that moves what they leave over.
 
     Attributes:
-        weights_M: (M,) float32, in standard deviations.
-        knots_K2: (K, 2) float32, x and y in centimetres of the head that the weights make.
-        pull_K2: (K + 3, 2) float32, the spline's coefficients: of each knot, then of 1, x and y.
+        weights: (M,) float32, in standard deviations.
+        knots: (K, 2) float32, x and y in centimetres of the head that the weights make.
+        pull: (K + 3, 2) float32, the spline's coefficients: of each knot, then of 1, x and y.
     """
 
-    weights_M: Floats
-    knots_K2: Floats
-    pull_K2: Floats
+    weights: Floats
+    knots: Floats
+    pull: Floats
 
     def arrays(self) -> dict[str, Floats]:
         """Return the numbers by name, as `from_arrays` takes them."""
-        return {"weights": self.weights_M, "knots": self.knots_K2, "pull": self.pull_K2}
+        return {"weights": self.weights, "knots": self.knots, "pull": self.pull}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> PersonShape:
@@ -56,8 +56,8 @@ class PersonShape:
         The spline moves the front of the head in x and y. Eyeballs stay balls, and jaws keep their teeth: each moves as a
         whole, with the mean of its own vertices.
         """
-        shaped_V3 = head.person(self.weights_M)
-        moved_V2 = thin_plate(shaped_V3[:, :2], self.knots_K2, self.pull_K2)
+        shaped_V3 = head.person(self.weights)
+        moved_V2 = thin_plate(shaped_V3[:, :2], self.knots, self.pull)
         # Behind the ears nothing was seen of the person.
         moved_V2 *= _smoothstep(head.vertices[:, 2], -4, 2)[:, None]
         mouth = head.vertices_of(*_RIGID)
@@ -83,39 +83,39 @@ class PhotoCamera:
     The head is turned about the origin of its axes, which lies `distance` from the camera.
 
     Attributes:
-        rotation_33: (3, 3) float32 from the head's axes to the picture's (x to the right, y up, z to the viewer).
+        rotation: (3, 3) float32 from the head's axes to the picture's (x to the right, y up, z to the viewer).
         scale: pixels a centimetre at the depth of the origin.
-        middle_2: (column, row) of the origin; pixel centres lie at one half.
+        middle: (column, row) of the origin; pixel centres lie at one half.
         distance: centimetres from the camera to the origin.
     """
 
-    rotation_33: Floats
+    rotation: Floats
     scale: float
-    middle_2: tuple[float, float]
+    middle: tuple[float, float]
     distance: float
 
     def turn(self, vectors_N3: Floats) -> Floats:
         """Return points or normals in the picture's axes."""
-        return np.asarray(vectors_N3, np.float32) @ self.rotation_33.T
+        return np.asarray(vectors_N3, np.float32) @ self.rotation.T
 
     def project(self, points_N3: Floats) -> Floats:
         """Return (N, 3) float32: column, row and nearness (1 / depth, 1/cm) of points in the head's axes."""
         x, y, z = self.turn(points_N3).T
         depth = self.distance - z
         size = self.scale * self.distance / depth
-        seen = [self.middle_2[0] + x * size, self.middle_2[1] - y * size, 1 / depth]
+        seen = [self.middle[0] + x * size, self.middle[1] - y * size, 1 / depth]
         return np.stack(seen, axis=1).astype(np.float32)
 
     def resized(self, factor: float, shift: tuple[float, float] = (0.0, 0.0)) -> PhotoCamera:
         """Return the camera of a picture enlarged by `factor`, then moved by `shift` (columns, rows)."""
-        middle = (self.middle_2[0] * factor + shift[0], self.middle_2[1] * factor + shift[1])
-        return PhotoCamera(self.rotation_33, self.scale * factor, middle, self.distance)
+        middle = (self.middle[0] * factor + shift[0], self.middle[1] * factor + shift[1])
+        return PhotoCamera(self.rotation, self.scale * factor, middle, self.distance)
 
     def arrays(self) -> dict[str, Floats]:
         """Return the numbers by name, as `from_arrays` takes them."""
         return {
-            "rotation": self.rotation_33.astype(np.float32),
-            "lens": np.array([self.scale, *self.middle_2, self.distance], np.float32),
+            "rotation": self.rotation.astype(np.float32),
+            "lens": np.array([self.scale, *self.middle, self.distance], np.float32),
         }
 
     @classmethod
@@ -129,7 +129,7 @@ class PhotoCamera:
 
 
 def thin_plate(points_N2: Floats, knots_K2: Floats, pull_K2: Floats) -> Floats:
-    """Return (N, 2) float32: how a thin-plate spline (Bookstein, 1989) moves points; `pull_K2` as in `PersonShape`."""
+    """Return (N, 2) float32: how a thin-plate spline (Bookstein, 1989) moves points; `pull_K2` as `pull` in `PersonShape`."""
     points_N2, moved = np.asarray(points_N2, np.float32), np.zeros((len(points_N2), 2), np.float32)
     for knot_2, pull_2 in zip(knots_K2, pull_K2, strict=False):
         square_N = ((points_N2 - knot_2) ** 2).sum(1)
