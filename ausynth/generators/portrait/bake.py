@@ -23,7 +23,7 @@ __all__ = ["SHADE", "Baked", "bake", "from_linear", "to_linear"]
 
 Pixels = NDArray[np.uint8]
 
-SHADE: Final = (0.25, 2.5)
+SHADE: Final = (0.4, 2.0)
 """Least and most of what the light is taken to do to a place of the face, as a share of the mean."""
 
 _FACING: Final = (0.12, 0.4)
@@ -72,7 +72,9 @@ def bake(head: IctHead, neutral_V3: Floats, camera: PhotoCamera, photo_HW3: Pixe
         _visible_depth(head, neutral_V3, camera, max(height, width)), column * 2 + 0.5, row * 2 + 0.5, cv2.INTER_NEAREST
     )
     near = 1 / seen[..., 2] < visible + _DEPTH
-    alpha = cv2.remap(matte_HW.astype(np.float32) / 255, column, row, cv2.INTER_LINEAR)
+    # At the very outline a pixel is mixed with what is behind it.
+    within = cv2.erode(matte_HW, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    alpha = cv2.remap(within.astype(np.float32) / 255, column, row, cv2.INTER_LINEAR)
     weight_SS = smoothstep(facing[..., 2], *_FACING) * near * in_picture * inside_SS * smoothstep(alpha, 0.5, 0.95)
     weight_SS = weight_SS.astype(np.float32)
     light_93 = _light(sampled, facing, weight_SS)
@@ -145,7 +147,7 @@ def _light(sampled: Floats, facing: Floats, weight_SS: Floats) -> Floats:
     trust = weight_SS[::2, ::2][chosen].astype(np.float64)
     bright /= np.median(bright)
     # The mean weighs nothing; of what a face's front hemisphere barely tells apart, little is believed.
-    ridge = np.array([0, 1, 1, 1, 4, 4, 4, 4, 4]) * 0.01 * len(bright)
+    ridge = np.array([0, 1, 1, 1, 4, 4, 4, 4, 4]) * 0.02 * len(bright)
     light_9 = np.zeros(9)
     for _ in range(8):
         weighted = basis * trust[:, None]

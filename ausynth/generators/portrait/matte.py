@@ -12,16 +12,23 @@ from ausynth.labels import Floats
 __all__ = ["person_matte"]
 
 Pixels = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
 
-_ROUNDS: Final = 4
+_ROUNDS: Final = 3
+_PLAIN_SHARE: Final = 0.1
+"""A background is plain where this share of the picture's rim (without the bottom) is smooth, and of one shaded colour."""
+
+_SMOOTH: Final = 0.012
+"""Standard deviation (of 0-1) around a pixel of a plain background: less than in hair and clothes."""
 
 
 def person_matte(photo_HW3: Pixels, face_HW: Pixels) -> Pixels:
     """Return (H, W) uint8, 255 where the photograph shows the person.
 
-    GrabCut (Rother, Kolmogorov and Blake, 2004) tells person from background; in the band between, a pixel's share is
-    where its colour lies between the colours of background and person nearby, smoothed along the photograph's edges
-    (guided filter: He, Sun and Tang, 2010).
+    A plain background is recognised by the picture's rim. GrabCut (Rother, Kolmogorov and Blake, 2004) tells person from
+    background; near the border between them a pixel's share is where its colour lies between the colours of background
+    and person nearby, smoothed along the photograph's edges (guided filter: He, Sun and Tang, 2010). On a plain
+    background that also finds single locks of hair.
 
     Args:
         photo_HW3: (H, W, 3) uint8 sRGB.
@@ -29,40 +36,114 @@ def person_matte(photo_HW3: Pixels, face_HW: Pixels) -> Pixels:
     """
     import cv2
 
-    height, width = face_HW.shape
+    image = photo_HW3.astype(np.float32) / 255
+    face_HW = _filled(face_HW)
+    plain, away = _plain_background(image, face_HW)
+    labels = _first_guess(face_HW, away)
     bgr = cv2.cvtColor(photo_HW3, cv2.COLOR_RGB2BGR)
+    cv2.setRNGSeed(0)
+    cv2.grabCut(bgr, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    person = _largest(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)))
+    return _softened(image, person, plain, away)
+
+
+def _plain_background(image: Floats, face_HW: Pixels) -> tuple[Floats | None, Floats]:
+    """Return the background's colour at every pixel, and how far each pixel is from it, in its own noise.
+
+    A plain background shades off evenly: each colour is a plane over the picture, through those pixels of the rim that
+    agree with one another. Where too few agree there is none: None, and a distance of 3 everywhere, which says nothing.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    rim = np.zeros((height, width), bool)
+    edge = max(2, width // 50)
+    rim[:edge] = rim[:, :edge] = rim[:, -edge:] = True
+    around = cv2.blur(image, (5, 5))
+    rough = np.sqrt(np.maximum(cv2.blur(image * image, (5, 5)) - around * around, 0).mean(-1))
+    total = rim.sum()
+    rows, columns = np.nonzero(rim & (rough < _SMOOTH))
+    design = np.column_stack([np.ones(len(rows)), columns / width - 0.5, rows / height - 0.5])
+    colours = image[rows, columns].astype(np.float64)
+    best: Flags = np.zeros(len(rows), bool)
+    for start in colours[:: max(1, len(colours) // 60)]:
+        near = np.abs(colours - start).max(1) < 0.07
+        if near.sum() > best.sum():
+            best = near
+    if best.sum() < _PLAIN_SHARE * total:
+        return None, np.full((height, width), 3, np.float32)
+    for _ in range(4):
+        planes = np.linalg.lstsq(design[best], colours[best], rcond=None)[0]
+        best = np.abs(colours - design @ planes).max(1) < 0.06
+    noise = np.maximum(1.48 * np.median(np.abs(colours[best] - design[best] @ planes), axis=0), 0.006)
+    down, across = np.mgrid[:height, :width]
+    plain = planes[0] + planes[1] * (across / width - 0.5)[..., None] + planes[2] * (down / height - 0.5)[..., None]
+    away = np.sqrt((((image - plain) / noise) ** 2).mean(-1))
+    return plain.astype(np.float32), away.astype(np.float32)
+
+
+def _first_guess(face_HW: Pixels, away: Floats) -> Pixels:
+    """Return GrabCut's labels: the face is the person, hair around it and what stands out probably are."""
+    import cv2
+
+    height, width = face_HW.shape
     rows, columns = np.nonzero(face_HW)
     middle, top, bottom = columns.mean(), rows.min(), rows.max()
     half = (columns.max() - columns.min()) / 2
     labels = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
     down, across = np.mgrid[:height, :width]
-    # Hair around the face, neck and shoulders below it: probably.
-    head_HW = ((across - middle) / (1.35 * half)) ** 2 + ((down - (top + bottom) / 2) / (0.75 * (bottom - top))) ** 2 < 1
-    labels[head_HW] = cv2.GC_PR_FGD
-    labels[(down > bottom) & (np.abs(across - middle) < 0.8 * half)] = cv2.GC_PR_FGD
-    labels[cv2.erode(face_HW, np.ones((5, 5), np.uint8)) > 0] = cv2.GC_FGD
+    around = ((across - middle) / (1.35 * half)) ** 2 + ((down - (top + bottom) / 2) / (0.75 * (bottom - top))) ** 2 < 1
+    below = (down > bottom) & (np.abs(across - middle) < 0.8 * half)
+    labels[(around | below) & (away >= 5)] = cv2.GC_PR_FGD
+    labels[away > 12] = cv2.GC_PR_FGD
+    # Background shows in one piece with the picture's rim; pale skin may have its colour, but lies inside.
+    like = (away < 3).astype(np.uint8)
+    _, pieces = cv2.connectedComponents(like, connectivity=4)
+    outside = np.unique(np.concatenate([pieces[0], pieces[:, 0], pieces[:, -1]]))
+    labels[np.isin(pieces, outside[outside > 0])] = cv2.GC_BGD
     edge = max(2, width // 64)
-    labels[: height // 3, :edge] = labels[: height // 3, -edge:] = cv2.GC_BGD
-    cv2.setRNGSeed(0)
-    cv2.grabCut(bgr, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    person_HW = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    return _softened(photo_HW3, person_HW)
+    if not like.any():
+        labels[: height // 3, :edge] = labels[: height // 3, -edge:] = cv2.GC_BGD
+    labels[cv2.erode(face_HW, np.ones((9, 9), np.uint8)) > 0] = cv2.GC_FGD
+    return labels
 
 
-def _softened(photo_HW3: Pixels, person_HW: Pixels) -> Pixels:
+def _filled(face_HW: Pixels) -> Pixels:
+    """Return the face without the holes of its eyes and mouth."""
     import cv2
 
-    width = person_HW.shape[1]
-    band = max(3, width // 40) | 1
-    sure = cv2.erode(person_HW, np.ones((band, band), np.uint8))
-    sure_not = cv2.erode(1 - person_HW, np.ones((band, band), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    image = photo_HW3.astype(np.float32) / 255
-    person, background = _nearby(image, sure), _nearby(image, sure_not)
-    line = person - background
+    outlines, _ = cv2.findContours((face_HW > 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.zeros_like(face_HW), outlines, -1, 255, cv2.FILLED), np.uint8)
+
+
+def _largest(person: Flags) -> Pixels:
+    """Return the largest piece of the person, without holes of no size."""
+    import cv2
+
+    closed = cv2.morphologyEx(person.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    _, pieces, sizes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    return np.asarray(pieces == 1 + int(np.argmax(sizes[1:, cv2.CC_STAT_AREA])), np.uint8)
+
+
+def _softened(image: Floats, person: Pixels, plain: Floats | None, away: Floats) -> Pixels:
+    """Return the matte of a hard cut."""
+    import cv2
+
+    width = person.shape[1]
+    band = max(3, width // 50) | 1
+    sure = cv2.erode(person, np.ones((band, band), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    reach = band if plain is None else (width // 5) | 1
+    sure_not = cv2.erode(1 - person, np.ones((reach, reach), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    colour = _nearby(image, sure)
+    background = plain if plain is not None else _nearby(image, sure_not)
+    line = colour - background
     along = ((image - background) * line).sum(2) / np.maximum((line**2).sum(2), 2e-3)
-    alpha = np.where(sure > 0, 1, np.where(sure_not > 0, 0, np.clip(along, 0, 1))).astype(np.float32)
-    alpha = _guided(image.mean(2), alpha, radius=max(2, width // 100), smooth=1e-4)
-    return np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)
+    if plain is not None:
+        # What cannot be told from the background's noise is the background.
+        along = along * np.clip((away - 2.5) / 3, 0, 1)
+    alpha = np.where(sure > 0, 1, np.where(sure_not > 0, 0, np.clip(along * 1.08 - 0.04, 0, 1))).astype(np.float32)
+    alpha = _guided(image.mean(2), alpha, radius=max(1, width // 128), smooth=1e-4)
+    return np.rint(np.clip(alpha * 1.06 - 0.03, 0, 1) * 255).astype(np.uint8)
 
 
 def _nearby(image: Floats, chosen: Pixels) -> Floats:
@@ -74,8 +155,7 @@ def _nearby(image: Floats, chosen: Pixels) -> Floats:
     for spread in (3.0, 9.0, 27.0, 81.0):
         mean = cv2.GaussianBlur(image * share[..., None], (0, 0), spread * image.shape[1] / 256)
         there = cv2.GaussianBlur(share, (0, 0), spread * image.shape[1] / 256)
-        left = np.maximum(0.05 - weight, 0)
-        take = np.minimum(there, left)
+        take = np.minimum(there, np.maximum(0.05 - weight, 0))
         colour += mean / np.maximum(there, 1e-6)[..., None] * take[..., None]
         weight += take
     return np.asarray(colour / np.maximum(weight, 1e-6)[..., None], np.float32)
