@@ -130,10 +130,10 @@ def _visible_depth(head: IctHead, neutral_V3: Floats, camera: PhotoCamera, size:
     shown = (head.materials != head.material("lashes")).astype(np.float32)
     none_V = np.zeros(len(seen_V3), np.float32)
     triangle, weights = rasterise(seen_V3, head.triangles, shown, none_V, 2 * size)
+    weights[triangle < 0] = 0
     near = seen_V3[head.triangles[np.maximum(triangle, 0)], 2]
     nearness = near[..., 0] * (1 - weights.sum(-1)) + near[..., 1] * weights[..., 0] + near[..., 2] * weights[..., 1]
-    with np.errstate(all="ignore"):
-        return np.where(triangle >= 0, 1 / nearness, np.inf).astype(np.float32)
+    return np.where(triangle >= 0, 1 / nearness, np.inf).astype(np.float32)
 
 
 def _light(sampled: Floats, facing: Floats, weight_SS: Floats) -> Floats:

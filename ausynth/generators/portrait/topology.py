@@ -105,8 +105,6 @@ def _topology(head: IctHead) -> Topology:
     upper_KR, lower_KR = _lip_columns(head, loops[0])
     balls = tuple(number[head.vertices_of(name)] for name in EYES)
     skin = len(parts[0])
-    teeth = number[head.vertices_of("teeth")]
-    middle = (rest_V3[teeth, 1].max() + rest_V3[teeth, 1].min()) / 2 if len(teeth) else 0.0
     cover_V = _cover(head)[source]
     cover_V[skin:] = 1
     return Topology(
@@ -128,10 +126,20 @@ def _topology(head: IctHead) -> Topology:
         lid_edge=_near(rest_V3, skin, [number[loop] for loop in loops[1:]]),
         balls=(balls[0], balls[1]),
         ball_middle=(head.eyes[0], head.eyes[1]),
-        jaws=(teeth[rest_V3[teeth, 1] >= middle], teeth[rest_V3[teeth, 1] < middle]),
+        jaws=_jaws(head, number),
         landmarks=number[head.landmarks],
         anchors=_anchors(rest_V3, cover_V, skin),
     )
+
+
+def _jaws(head: IctHead, number: Integers) -> tuple[Integers, Integers]:
+    """Return the vertices of the upper and of the lower teeth: those that stay, and those that go with the jaw."""
+    teeth = head.vertices_of("teeth")
+    drop_V = np.zeros(len(head.vertices), np.float32)
+    own = slice(head.starts[head.shapes["jawOpen"]], head.starts[head.shapes["jawOpen"] + 1])
+    drop_V[head.rows[own]] = np.linalg.norm(head.deltas[own], axis=1)
+    is_lower_N = drop_V[teeth] > 0.5 * drop_V[teeth].max(initial=0)
+    return number[teeth[~is_lower_N]], number[teeth[is_lower_N]]
 
 
 def _names(head: IctHead, order: Integers) -> list[str]:
