@@ -23,7 +23,7 @@ __all__ = ["SHADE", "Baked", "bake", "from_linear", "to_linear"]
 
 Pixels = NDArray[np.uint8]
 
-SHADE: Final = (0.4, 2.0)
+SHADE: Final = (0.5, 1.8)
 """Least and most of what the light is taken to do to a place of the face, as a share of the mean."""
 
 _FACING: Final = (0.12, 0.4)
@@ -80,6 +80,7 @@ def bake(head: IctHead, neutral_V3: Floats, camera: PhotoCamera, photo_HW3: Pixe
     light_93 = _light(sampled, facing, weight_SS)
     shade = np.clip(harmonics(facing) @ light_93, *SHADE)
     albedo = np.clip(sampled / shade, 0, 1)
+    weight_SS *= _skin_not_background(albedo, facing[..., 2], weight_SS)
     texture, filled = _mirrored(albedo, weight_SS)
     texture = _push_pull(texture, filled)
     return Baked(from_linear(texture), weight_SS, light_93)
@@ -117,8 +118,8 @@ def _unwrapped(head: IctHead) -> tuple[NDArray[np.int32], NDArray[np.int32], Flo
     corners[turned] = corners[turned][:, [0, 2, 1]]
     whole = np.ones(len(own), np.float32)
     triangle_SS, weights_SS2 = rasterise(flat, corners, whole, np.zeros(len(flat), np.float32), TEXTURE_SIZE)
+    weights_SS2[triangle_SS < 0] = 1 / 3
     weights = np.stack([1 - weights_SS2.sum(-1), weights_SS2[..., 0], weights_SS2[..., 1]], axis=-1)
-    weights[triangle_SS < 0] = 1 / 3
     triangles_T3 = head.triangles[own].copy()
     triangles_T3[turned] = triangles_T3[turned][:, [0, 2, 1]]
     return triangles_T3, triangle_SS, weights.astype(np.float32)
@@ -159,6 +160,19 @@ def _light(sampled: Floats, facing: Floats, weight_SS: Floats) -> Floats:
     return np.repeat(light_9[:, None], 3, axis=1).astype(np.float32)
 
 
+def _skin_not_background(albedo: Floats, facing_z: Floats, weight_SS: Floats) -> Floats:
+    """Return 0-1 for each texel: 0 where the side of the head is far brighter than the face.
+
+    A studio's bright background shines through locks of hair, and round the ears of whoever's ears are smaller than the
+    head's.
+    """
+    bright = albedo.mean(-1)
+    front = (weight_SS > 0.9) & (facing_z > 0.7)
+    usual = float(np.median(bright[front])) if front.any() else 1.0
+    side = 1 - smoothstep(facing_z, 0.5, 0.75)
+    return 1 - side * smoothstep(bright / max(usual, 1e-3), 1.4, 2.0)
+
+
 def _mirrored(albedo: Floats, weight_SS: Floats) -> tuple[Floats, Floats]:
     """Return the texture and its weight after the other half of the face has filled what was seen there only."""
     other, other_weight = albedo[:, ::-1], weight_SS[:, ::-1]
@@ -181,9 +195,9 @@ def _push_pull(texture: Floats, weight: Floats) -> Floats:
             (cv2.resize(colour, half, interpolation=cv2.INTER_AREA), cv2.resize(share, half, interpolation=cv2.INTER_AREA))
         )
     filled = levels[-1][0].reshape(1, 1, 3) / max(float(levels[-1][1].max()), 1e-9)
-    for colour, share in reversed(levels[:-1]):
+    for level, (colour, share) in reversed(list(enumerate(levels[:-1]))):
         wide = cv2.resize(filled, share.shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(*share.shape, 3)
-        sure = np.clip(share * 4, 0, 1)[..., None]
+        sure = (share if level == 0 else np.clip(share * 4, 0, 1))[..., None]
         own = colour / np.maximum(share, 1e-6)[..., None]
         filled = own * sure + wide * (1 - sure)
     return np.asarray(filled, np.float32)

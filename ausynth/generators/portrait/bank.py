@@ -63,7 +63,7 @@ class BankFace:
             `IctHead`; not turned as in the photograph.
         texture: (512, 512, 3) uint8 sRGB: the texture of the material "face", photographed light divided out: linear
             texture times shade is the linear photograph, where shade is `harmonics(normals) @ light` cut to
-            0.4-2. Row 0 is v = 1; the texel of (u, v) is column 512 u, row 512 (1 - v), centres at one half.
+            0.5-1.8. Row 0 is v = 1; the texel of (u, v) is column 512 u, row 512 (1 - v), centres at one half.
         photo: (256, 256, 3) uint8 sRGB: the photograph, for hair, neck and background.
         matte: (256, 256) uint8: 255 where the photograph shows the person (face, hair, neck, clothes), 0 background.
         light: (9, 3) float32: the photograph's own light in linear red, green, blue, of `harmonics`, in the axes of
