@@ -48,6 +48,7 @@ class Topology:
         starts, rows, deltas: the expression shapes' sparse changes of these vertices, as in `IctHead`.
         lips_upper, lips_lower: (K, R) from the right corner to the left, from inside outward.
         lids: for the left and the right eye the skin vertices that may touch the eyeball.
+        lid_loops: for the left and the right eye the vertices along the lids' edges.
         lid_edge: (V,) 0-1, how near the edge of a lid a vertex lies: where lashes grow.
         balls: for the left and the right eye the vertices of the eyeball.
         ball_middle: for each eye the mean head's (x, y, z, radius).
@@ -71,6 +72,7 @@ class Topology:
     lips_upper: Integers
     lips_lower: Integers
     lids: tuple[Integers, Integers]
+    lid_loops: tuple[Integers, Integers]
     lid_edge: Floats
     balls: tuple[Integers, Integers]
     ball_middle: tuple[Floats, Floats]
@@ -123,6 +125,7 @@ def _topology(head: IctHead) -> Topology:
         lips_upper=number[upper_KR],
         lips_lower=number[lower_KR],
         lids=_lids(head, rest_V3, skin),
+        lid_loops=(number[loops[1]], number[loops[2]]),
         lid_edge=_near(rest_V3, skin, [number[loop] for loop in loops[1:]]),
         balls=(balls[0], balls[1]),
         ball_middle=(head.eyes[0], head.eyes[1]),

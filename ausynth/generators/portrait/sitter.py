@@ -1,0 +1,274 @@
+"""Who sits for a picture: a person of the bank, or a new one mixed from several.
+
+Legend of the shapes: V vertices of the topology, S the height and width of the texture.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ausynth.generators.portrait.bank import FaceBank
+from ausynth.generators.portrait.layer import Layer, make_layer
+from ausynth.generators.portrait.raster import clear, rasterise
+from ausynth.generators.portrait.shape import Build, Shaper
+from ausynth.generators.portrait.table import AUS
+from ausynth.generators.portrait.topology import Topology
+from ausynth.generators.rendered.draws import stream
+from ausynth.labels import Floats
+
+__all__ = ["Mixture", "Sitter", "Studio"]
+
+Pixels = NDArray[np.uint8]
+Kept = TypeVar("Kept")
+
+_KEPT_PEOPLE, _KEPT_SITTERS = 128, 256
+_SHARES: Final = (0.35, 0.60)
+"""The least and the most that the others give to the inner face of a mixed person."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Of whom a person is made.
+
+    Attributes:
+        base: number in the bank of whom hair, ears, neck and the face's outline come from.
+        others: numbers of those who give to the inner face.
+        shares: how much each of them gives; the rest is the base's.
+    """
+
+    base: int
+    others: tuple[int, ...] = ()
+    shares: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Sitter:
+    """A person, ready to be rendered.
+
+    Attributes:
+        build: the neutral face.
+        texture: (S, S, 3) uint8 sRGB, the skin without light.
+        layer: hair, ears and neck.
+        light: (9, 3) the photograph's own light.
+        iris: (3,) linear colour.
+        tone: (3,) linear colour of the skin, the mean over the cheeks.
+        wrinkles: how deep this person's lines are, about 0.5-1.5.
+    """
+
+    build: Build
+    texture: Pixels
+    layer: Layer
+    light: Floats
+    iris: Floats
+    tone: Floats
+    wrinkles: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is kept of a bank's person."""
+
+    vertices: Floats
+    texture: Pixels
+    layer: Layer
+    light: Floats
+    iris: Floats
+    age: float
+
+
+class Studio:
+    """Turns identity numbers into sitters, and remembers the last ones. Thread-safe.
+
+    Args:
+        bank: the people.
+        shaper: of the head.
+        blend: whether identity numbers stand for mixed people; else for people of the bank.
+        asymmetry: standard deviation of the difference in strength between a person's two sides.
+        texture_size: height and width of the texture, a half, a quarter ... of the bank's.
+        shrink: how often the photograph's size is halved.
+    """
+
+    def __init__(
+        self, bank: FaceBank, shaper: Shaper, *, blend: bool, asymmetry: float, texture_size: int, shrink: int
+    ) -> None:
+        self._bank, self._shaper, self._blend, self._asymmetry = bank, shaper, blend, asymmetry
+        self._size, self._shrink = texture_size, shrink
+        self._people: OrderedDict[int, _Known] = OrderedDict()
+        self._sitters: OrderedDict[int, Sitter] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def mixture(self, identity: int) -> Mixture:
+        """Return of whom the person of an identity number is made."""
+        draw = stream("person", identity)
+        people = len(self._bank)
+        base = int(draw.integers(people))
+        if not self._blend or people < 2:
+            return Mixture(base)
+        others = [n for n in self._alike(base) if n != base]
+        count = min(len(others), int(draw.integers(1, 3)))
+        chosen = tuple(int(n) for n in draw.choice(others, count, replace=False))
+        total = draw.uniform(*_SHARES)
+        parts = draw.dirichlet(np.full(count, 4.0)) * total
+        return Mixture(base, chosen, tuple(float(part) for part in parts))
+
+    def sitter(self, identity: int) -> Sitter:
+        """Return the person of an identity number."""
+        return _remembered(self._sitters, identity, _KEPT_SITTERS, self._lock, self._make)
+
+    def _make(self, identity: int) -> Sitter:
+        mixture = self.mixture(identity)
+        base = self._known(mixture.base)
+        others = [self._known(n) for n in mixture.others]
+        # Without mixing the same number of the bank is the same person, whatever the identity number.
+        own = identity if self._blend else mixture.base
+        draw = stream("face", own)
+        asymmetry_A = np.clip(stream("asymmetry", own).standard_normal(len(AUS)) * self._asymmetry, -0.6, 0.6)
+        vertices_V3, texture = base.vertices, base.texture
+        if others:
+            masks = _masks(self._shaper.topology, self._size)
+            vertices_V3 = _mixed_vertices(self._shaper.topology, masks.vertices, base, others, mixture.shares)
+            texture = _mixed_texture(masks.texture, base.texture, [o.texture for o in others], mixture.shares)
+        iris = [base, *others][int(draw.integers(1 + len(others)))].iris
+        tone = _linear(texture[_masks(self._shaper.topology, self._size).texture > 0.9].mean(0))
+        ages = float(np.average([base.age, *(o.age for o in others)], weights=[1 - sum(mixture.shares), *mixture.shares]))
+        return Sitter(
+            build=self._shaper.build(vertices_V3, asymmetry_A),
+            texture=texture,
+            layer=base.layer,
+            light=base.light,
+            iris=iris,
+            tone=tone,
+            wrinkles=float(np.clip(0.75 + (ages - 25) / 60 + 0.12 * draw.standard_normal(), 0.55, 1.5)),
+        )
+
+    def _known(self, number: int) -> _Known:
+        return _remembered(self._people, number, _KEPT_PEOPLE, self._lock, self._load)
+
+    def _load(self, number: int) -> _Known:
+        face, topology = self._bank[number], self._shaper.topology
+        texture = face.texture
+        while texture.shape[0] > self._size:
+            texture = cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return _Known(
+            vertices=np.ascontiguousarray(face.neutral[topology.source]),
+            texture=np.ascontiguousarray(texture),
+            layer=make_layer(face, self._shaper.head, topology, self._shrink),
+            light=np.asarray(face.light, np.float32),
+            iris=_linear(face.iris),
+            age=_number(face.attributes.get("age", ""), 30.0),
+        )
+
+    def _alike(self, base: int) -> list[int]:
+        """Return the people that mix well with one: of the same gender where that is known and there are some."""
+        return _alike(self._bank, self._bank.names[base])
+
+
+@functools.lru_cache(maxsize=1024)
+def _alike(bank: FaceBank, name: str) -> list[int]:
+    gender = bank.attributes(name).get("gender", "")
+    same = [n for n, other in enumerate(bank.names) if bank.attributes(other).get("gender", "") == gender]
+    return same if len(same) > 2 else list(range(len(bank)))
+
+
+def _remembered(
+    kept: OrderedDict[int, Kept], key: int, most: int, lock: threading.Lock, make: Callable[[int], Kept]
+) -> Kept:
+    with lock:
+        found = kept.get(key)
+        if found is not None:
+            kept.move_to_end(key)
+            return found
+    made = make(key)
+    with lock:
+        kept[key] = made
+        while len(kept) > most:
+            kept.popitem(last=False)
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class _Masks:
+    """Where the inner face is, 0-1: (V,) of the vertices, and (S, S) of the texture."""
+
+    vertices: Floats
+    texture: Floats
+
+
+@functools.lru_cache(maxsize=8)
+def _masks(topology: Topology, size: int) -> _Masks:
+    x, y, z = topology.rest.T
+    away = np.sqrt((x / 6.2) ** 2 + ((y - 0.6) / 8.4) ** 2)
+    share = np.clip((1.0 - away) / 0.30, 0, 1) * np.clip((z - 3.5) / 2.5, 0, 1)
+    mask_V = (share * share * (3 - 2 * share)).astype(np.float32)
+    mask_V[topology.skin :] = 1  # eyeballs and jaws move as wholes, and are well inside
+    # Seen from above its own plane, the texture is a picture of the mesh.
+    corners_TK2 = topology.uv[: topology.outer][topology.kinds[: topology.outer] == 0]
+    triangles_T3 = topology.triangles[: topology.outer][topology.kinds[: topology.outer] == 0]
+    flat_N3 = np.ones((3 * len(corners_TK2), 3), np.float32)
+    flat_N3[:, :2] = corners_TK2.reshape(-1, 2) * size
+    numbers = np.arange(len(flat_N3), dtype=np.int32).reshape(-1, 3)
+    nearest, triangle = np.zeros((size, size), np.float32), np.zeros((size, size), np.int32)
+    weights = np.zeros((size, size, 2), np.float32)
+    clear(nearest, triangle)
+    box = np.array([0, size - 1, 0, size - 1], np.int32)
+    for turned in (numbers, np.ascontiguousarray(numbers[:, [0, 2, 1]])):  # whichever way the texture is turned
+        rasterise(flat_N3, turned, 0, len(turned), box, nearest, triangle, weights)
+        if (triangle >= 0).mean() > 0.2:
+            values_T3 = mask_V[triangles_T3] if turned is numbers else mask_V[triangles_T3][:, [0, 2, 1]]
+            break
+    at_HW3 = values_T3[np.maximum(triangle, 0)]
+    b, c = weights[..., 0], weights[..., 1]
+    mask_HW = at_HW3[..., 0] * (1 - b - c) + at_HW3[..., 1] * b + at_HW3[..., 2] * c
+    return _Masks(mask_V, np.where(triangle >= 0, mask_HW, 0).astype(np.float32))
+
+
+def _mixed_vertices(
+    topology: Topology, mask_V: Floats, base: _Known, others: list[_Known], shares: tuple[float, ...]
+) -> Floats:
+    mixed_V3 = base.vertices.copy()
+    for other, share in zip(others, shares, strict=True):
+        # Faces laid over each other at the eyes and the mouth, so that outlines do not pull the inner face about.
+        middle_3 = (other.vertices - base.vertices)[topology.landmarks[17:]].mean(0)
+        mixed_V3 += (np.float32(share) * mask_V)[:, None] * (other.vertices - base.vertices - middle_3)
+    return np.asarray(mixed_V3, np.float32)
+
+
+def _mixed_texture(mask_HW: Floats, base: Pixels, others: list[Pixels], shares: tuple[float, ...]) -> Pixels:
+    """Return the base's texture with the others' inner faces mixed in, their colours matched in CIE L*a*b*."""
+    lab = _lab(base)
+    inner = mask_HW > 0.5
+    mean, spread = lab[inner].mean(0), lab[inner].std(0)
+    mixed = lab.copy()
+    for other, share in zip(others, shares, strict=True):
+        other_lab = _lab(other)
+        other_mean, other_spread = other_lab[inner].mean(0), other_lab[inner].std(0)
+        scale = np.clip(spread / np.maximum(other_spread, 1e-3), 0.7, 1.3)
+        matched = (other_lab - other_mean) * scale + mean
+        mixed += (np.float32(share) * mask_HW)[..., None] * (matched - lab)
+    colours = cv2.cvtColor(mixed.astype(np.float32), cv2.COLOR_Lab2RGB)
+    return np.clip(colours * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def _lab(image: Pixels) -> Floats:
+    return np.asarray(cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2Lab), np.float32)
+
+
+def _linear(colour: NDArray[np.generic]) -> Floats:
+    share = np.asarray(colour, np.float64) / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def _number(text: str, otherwise: float) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return otherwise
