@@ -23,8 +23,8 @@ from ausynth.labels import Floats
 
 __all__ = ["Artist", "Drawing", "Settings"]
 
-_FRAME: Final = 1.95  # height of the picture, in heights from the eyes to the chin
-_MIDDLE: Final = 0.615  # the place half way from the eyes to the chin, as a share of the picture's height from above
+_FRAME: Final = 1.86  # height of the picture, in heights from the eyes to the chin
+_MIDDLE: Final = 0.60  # the place half way from the eyes to the chin, as a share of the picture's height from above
 _PIVOT_CM: Final = (0.0, -4.5, 0.0)  # where the head turns on the neck
 _NECK_CM: Final = (-17.0, -8.5)  # below the first nothing turns with the head, above the second all of it
 _OPEN_CM: Final = 0.02
@@ -117,13 +117,14 @@ class Artist:
             shade=shade_V3,
             normals=normals_V3,
             cover=topology.cover,
+            rim=topology.rim,
             open=self._openness(face, is_open=is_open),
             eye=self._eye_V3,
             texture=sitter.texture,
             grooves=grooves(face.intensity, self._settings.wrinkles * sitter.wrinkles),
         )
         sheet, sheet_HW, sheet_weights_HW2 = self._sheet(sitter, face, view, turn_33, target_3, light.weights, points)
-        lens = Lens(light.key, light.key_colour, sitter.iris, sitter.tone, np.float32(1 + noise % 5))
+        lens = Lens(light.key, light.key_colour, sitter.eyes)
         light_HW3[:] = draw_backdrop(noise, self._settings.background, points)
         shade(triangle_HW, weights_HW2, front, sheet_HW, sheet_weights_HW2, sheet, lens, LINEAR, light_HW3)
         return Drawing(posed_V3, seen_V3, normals_V3, triangle_HW, nearest_HW)
@@ -179,8 +180,8 @@ def _under_lids(vertices_V3: Floats, ball_N: Integers, loop_K: Integers, open_V:
             if vertices_V3[k, 1] < middle:
                 distance *= np.float32(2)
             least = min(least, distance)
-        share = min(max((least - np.float32(0.02)) / np.float32(0.45), np.float32(0)), np.float32(1))
-        open_V[i] = np.float32(0.42) + np.float32(0.58) * share * (np.float32(2) - share)
+        share = min(max((least - np.float32(0.02)) / np.float32(0.5), np.float32(0)), np.float32(1))
+        open_V[i] = np.float32(0.4) + np.float32(0.6) * share * (np.float32(2) - share)
 
 
 @kernel
@@ -190,7 +191,7 @@ def _behind_lips(vertices_V3: Floats, rim_K: Integers, first: int, gap: np.float
     for k in rim_K:
         front = max(front, vertices_V3[k, 2])
         top, bottom = max(top, vertices_V3[k, 1]), min(bottom, vertices_V3[k, 1])
-    reach = np.float32(0.9) + np.float32(1.1) * gap
+    reach = np.float32(1.2) + np.float32(1.6) * gap
     for i in range(first, len(vertices_V3)):
         depth = max(np.float32(0), front - vertices_V3[i, 2] - np.float32(0.4))
         side = abs(vertices_V3[i, 0]) / np.float32(2.6)

@@ -64,8 +64,8 @@ def make_layer(face: BankFace, head: IctHead, topology: Topology, shrink: int = 
     depth_YX = _depths(face, head, x, y, cell)
     nodes_YX3 = _unproject(face, places_YX2, depth_YX)
     normals_YX3 = _normals(nodes_YX3)
-    picture = _picture(face)
-    alpha_YX = _opacity(picture, places_YX2, size)
+    picture, margin_2 = _framed(_picture(face))
+    alpha_YX = _opacity(picture, places_YX2 + margin_2)
     triangles = _triangles(alpha_YX, _behind(face, topology, places_YX2, cell))
     nodes_G3 = np.ascontiguousarray(nodes_YX3.reshape(-1, 3))
     normals_G3 = np.ascontiguousarray(normals_YX3.reshape(-1, 3))
@@ -77,7 +77,7 @@ def make_layer(face: BankFace, head: IctHead, topology: Topology, shrink: int = 
         nodes=nodes_G3,
         normals=normals_G3,
         triangles=triangles,
-        places=np.ascontiguousarray(places_YX2.reshape(-1, 2) * np.float32(0.5**shrink)),
+        places=np.ascontiguousarray((places_YX2 + margin_2).reshape(-1, 2) * np.float32(0.5**shrink)),
         picture=np.ascontiguousarray(picture),
         lit=np.clip(light_G3, _DARKEST, _BRIGHTEST).astype(np.float32),
         carriers=carriers,
@@ -157,9 +157,33 @@ def _picture(face: BankFace) -> NDArray[np.uint8]:
     return np.clip(np.dstack([own, alpha * 255]) + 0.5, 0, 255).astype(np.uint8)
 
 
-def _opacity(picture: NDArray[np.uint8], places_YX2: Floats, size: int) -> Floats:
+def _framed(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Floats]:
+    """Return the picture with more around it, and how far (columns, rows) it has moved.
+
+    Photographs are cut off close to the hair and the neck. Beyond their lower edge the neck goes on; at the sides and above
+    the mirror image of what is there ends softly.
+    """
+    height, width = picture.shape[:2]
+    side, above, below = round(_SIDES * width), round(_ABOVE * height), round(_BELOW * height)
+    framed = cv2.copyMakeBorder(picture, above, 0, side, side, cv2.BORDER_REFLECT)
+    # No mirror image below: it would show a second chin. The last rows go on, ever less sharp.
+    last = cv2.GaussianBlur(framed[-5:].mean(0, keepdims=True), (0, 0), 1.0)
+    rows = [cv2.GaussianBlur(last, (0, 0), 0.5 + 0.12 * row) * (1 - 0.15 * row / below) for row in range(1, below + 1)]
+    if rows:
+        opaque = np.repeat(last[..., 3:], len(rows), axis=0)
+        neck = np.dstack([np.concatenate(rows)[..., :3], opaque])
+        framed = np.concatenate([framed, np.clip(neck + 0.5, 0, 255).astype(np.uint8)])
+    column, row = np.arange(framed.shape[1]) - side + 0.5, np.arange(framed.shape[0]) - above + 0.5
+    beside = np.maximum(np.maximum(-column, column - width), 0) / max(side, 1)
+    over = np.maximum(-row, 0) / max(above, 1)
+    fade = np.clip(1 - 1.4 * beside, 0, 1)[None] * np.clip(1.1 - 1.5 * over, 0, 1)[:, None]
+    framed[..., 3] = np.rint(framed[..., 3] * fade)
+    return framed, np.array([side, above], np.float32)
+
+
+def _opacity(picture: NDArray[np.uint8], places_YX2: Floats) -> Floats:
     around = cv2.dilate(picture[..., 3], np.ones((9, 9), np.uint8))
-    column, row = (np.clip(places_YX2[..., i].astype(int), 0, size - 1) for i in (0, 1))
+    column, row = (np.clip(places_YX2[..., i].astype(int), 0, picture.shape[1 - i] - 1) for i in (0, 1))
     return around[row, column].astype(np.float32)
 
 

@@ -57,7 +57,7 @@ def draw_light(noise: int, amount: float, photo_93: Floats) -> Light:
     draw = stream("light", noise)
     around, above = np.radians((draw.uniform(-75, 75), draw.uniform(-5, 60)))
     key_3 = np.array([np.sin(around) * np.cos(above), np.sin(above), np.cos(around) * np.cos(above)], np.float32)
-    share = draw.beta(1.6, 1.9) * 0.85  # of the light that comes from the lamp
+    share = draw.beta(1.6, 2.2) * 0.75  # of the light that comes from the lamp
     warmth, fill_warmth = draw.normal(0, 0.6, 2)
     from_sky = draw.uniform(0, 0.35)
     second_3 = _direction(draw.uniform(-100, 100), draw.uniform(-20, 40))
@@ -76,7 +76,7 @@ def draw_light(noise: int, amount: float, photo_93: Floats) -> Light:
     if amount == 0:
         around_3 = photo_93[[3, 1, 7], 1] * np.array([1, 1, 0], np.float32) + np.array([0, 0, 0.5], np.float32)
         key_3 = (around_3 / np.linalg.norm(around_3)).astype(np.float32)
-    strength = np.float32(amount * share * exposure + (1 - amount) * 0.4)
+    strength = np.float32(amount * share * exposure + (1 - amount) * 0.1)
     return Light(weights_93, key_3, (key_colour_3 * strength).astype(np.float32))
 
 

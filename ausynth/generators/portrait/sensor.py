@@ -43,7 +43,7 @@ class Sensor:
 def expose(light_HW3: Floats, factor: int, sensor: Sensor, noise: int, out_HW3: NDArray[np.uint8]) -> None:
     """Write the picture of linear light at `factor` x `factor` points a pixel; `light_HW3` is changed."""
     draw = stream("sensor", noise)
-    sigma, shot, read = draw.random(), draw.uniform(-9.2, -6.6), draw.uniform(-6.6, -4.8)
+    sigma, shot, read = draw.random(), draw.uniform(-9.5, -7.4), draw.uniform(-6.8, -5.4)
     quality, column, row = draw.random(), int(draw.integers(_TILE)), int(draw.integers(_TILE))
     if factor > 1:
         size = out_HW3.shape[0]

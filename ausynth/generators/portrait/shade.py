@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ausynth.generators.portrait.irises import EXTENT
 from ausynth.generators.portrait.topology import EYE, GUMS, SKIN, TEETH
 from ausynth.generators.portrait.wrinkles import LEFT_EDGE, POINTS_PER_CM, UPPER_EDGE
 from ausynth.generators.rendered.kernels import Integers, Real, inlined, kernel
@@ -27,7 +28,6 @@ LINEAR: Final = np.where(_levels <= 0.04045, _levels / 12.92, ((_levels + 0.055)
 """sRGB's transfer function (IEC 61966-2-1) from 8 bits to linear."""
 
 _LEFT, _TOP, _POINTS = F(-LEFT_EDGE), F(UPPER_EDGE), F(POINTS_PER_CM)
-_IRIS = 0.40  # radii of the eyeball
 
 
 class Front(NamedTuple):
@@ -41,6 +41,7 @@ class Front(NamedTuple):
         shade: (V, 3) light on each vertex.
         normals: (V, 3) in the picture's axes.
         cover: (V,) 0-1 how opaque the mesh is.
+        rim: (V,) 0-1 how far the surface melts into the photograph behind where it turns away.
         open: (V,) 0-1 how much light reaches an eyeball under the lids, or the inside of the mouth.
         eye: (V, 3) on eyeballs: direction from the middle at rest, unit length.
         texture: (S, S, 3) uint8 sRGB.
@@ -54,6 +55,7 @@ class Front(NamedTuple):
     shade: Floats
     normals: Floats
     cover: Floats
+    rim: Floats
     open: Floats
     eye: Floats
     texture: NDArray[np.uint8]
@@ -82,16 +84,12 @@ class Lens(NamedTuple):
     Attributes:
         key: (3,) direction towards the strongest lamp.
         key_colour: (3,) its light.
-        iris: (3,) linear colour.
-        tone: (3,) linear colour of the skin.
-        iris_seed: of the iris' pattern.
+        eyes: (2, P, P, 3), see `irises.eye_maps`.
     """
 
     key: Floats
     key_colour: Floats
-    iris: Floats
-    tone: Floats
-    iris_seed: np.float32
+    eyes: Floats
 
 
 @kernel
@@ -108,9 +106,9 @@ def shade(  # noqa: PLR0917 (numba takes no keywords)
 ) -> None:
     """Write the light of every point over the background that `out_HW3` holds."""
     # Taken out of the tuples once: each access would count a reference, which costs more than the arithmetic.
-    triangles, kinds, uv, rest, light, normals, cover, opened, eye, texture, grooves = front
+    triangles, kinds, uv, rest, light, normals, cover, rim, opened, eye, texture, grooves = front
     sheet_triangles, places, sheet_light, picture = sheet
-    key, key_colour, iris, tone, iris_seed = lens
+    key, key_colour, maps = lens
     height, width = front_HW.shape
     sent, under = np.empty(3, np.float32), np.empty(3, np.float32)
     for row in range(height):
@@ -127,7 +125,8 @@ def shade(  # noqa: PLR0917 (numba takes no keywords)
                 if kind == SKIN:
                     # Where the face turns away its edge melts into the photograph's own.
                     facing = min(max((nz - F(0.04)) / F(0.26), F(0)), F(1))
-                    alpha *= facing
+                    side = wa * rim[a] + wb * rim[b] + wc * rim[c]
+                    alpha *= F(1) + side * (facing - F(1))
                 if alpha > F(0.004):
                     u = wa * uv[t, 0, 0] + wb * uv[t, 1, 0] + wc * uv[t, 2, 0]
                     v = wa * uv[t, 0, 1] + wb * uv[t, 1, 1] + wc * uv[t, 2, 1]
@@ -145,7 +144,7 @@ def shade(  # noqa: PLR0917 (numba takes no keywords)
                     elif kind == EYE:
                         ex = wa * eye[a, 0] + wb * eye[b, 0] + wc * eye[c, 0]
                         ey = wa * eye[a, 1] + wb * eye[b, 1] + wc * eye[c, 1]
-                        _eye(ex, ey, iris, iris_seed, tone, inside, sent)
+                        _eye(ex, ey, maps, 0 if rest[a, 0] > 0 else 1, sent)
                         glint = _glint(nx, ny, nz, key)
                         for j in range(3):
                             sent[j] = sent[j] * under[j] + key_colour[j] * glint * inside
@@ -192,9 +191,9 @@ def _skin(  # noqa: PLR0917
         slope_x = (b - a) * (F(1) - hy) + (d - c) * hy
         slope_y = (a - c) * (F(1) - hx) + (b - d) * hx
         # A groove's wall that faces the lamp is brighter; the slopes are those of a depth of about a millimetre.
-        tilt = F(1.1) * (slope_x * key[0] + slope_y * (F(0.35) + key[1]))
+        tilt = F(1.4) * (slope_x * key[0] + slope_y * (F(0.35) + key[1]))
         tilt = min(max(tilt, F(-0.35)), F(0.35))
-    keep = F(1) - min(F(0.6), F(0.36) * max(F(0), depth)) + F(0.10) * max(F(0), -depth)
+    keep = F(1) - min(F(0.6), F(0.44) * max(F(0), depth)) + F(0.14) * max(F(0), -depth)
     bright = keep * (F(1) + tilt)
     for k in range(3):
         colour = (
@@ -207,26 +206,16 @@ def _skin(  # noqa: PLR0917
 
 
 @inlined
-def _eye(ex: Real, ey: Real, iris: Floats, seed: Real, tone: Floats, inside: Real, sent: Floats) -> None:
-    """Write the colour of an eyeball at a direction from its middle: white, iris, its dark rim, pupil."""
-    radius = np.sqrt(ex * ex + ey * ey) / F(_IRIS)
-    angle = np.arctan2(ey, ex)
-    veins = F(0.04) * np.sin(F(9) * angle + seed) * min(radius * F(0.4), F(1))
-    red = min(max((radius - F(1.3)) / F(1.6), F(0)), F(1))
-    white = F(0.60) - F(0.10) * red
-    sent[0], sent[1], sent[2] = white + F(0.02), white * (F(0.92) - F(0.10) * red + veins), white * (F(0.88) - F(0.12) * red)
-    for j in range(3):  # wet and thin: some of the skin's hue shines through
-        sent[j] *= F(0.72) + F(0.28) * min(F(1), tone[j] * F(2.2))
-    inner = min(max((F(1.06) - radius) / F(0.16), F(0)), F(1))
-    if inner > 0:
-        fibres = F(1) + F(0.16) * np.sin(F(17) * angle + F(3) * seed) + F(0.12) * np.sin(F(31) * angle + F(7) * seed)
-        ring = min(max((radius - F(0.66)) / F(0.34), F(0)), F(1))
-        middle = min(max((F(0.62) - radius) / F(0.35), F(0)), F(1))
-        pupil = min(max((F(0.42) - radius) / F(0.10), F(0)), F(1))
-        for j in range(3):
-            colour = iris[j] * fibres * (F(1) - F(0.72) * ring * ring) * (F(1) + F(0.35) * middle)
-            colour = colour + pupil * (F(0.012) - colour)
-            sent[j] += inner * (colour - sent[j])
+def _eye(ex: Real, ey: Real, maps: Floats, side: int, sent: Floats) -> None:
+    """Write the colour of an eyeball at a direction from its middle, see `irises.eye_maps`."""
+    points = maps.shape[1]
+    x = (ex / F(EXTENT) + F(1)) * F(0.5) * F(points) - F(0.5)
+    y = (F(1) - ey / F(EXTENT)) * F(0.5) * F(points) - F(0.5)
+    i0, i1, j0, j1, fx, fy = _corner(x, y, points, points)
+    gx, gy = F(1) - fx, F(1) - fy
+    w00, w10, w01, w11 = gx * gy, fx * gy, gx * fy, fx * fy
+    for k in range(3):
+        sent[k] = w00 * maps[side, j0, i0, k] + w10 * maps[side, j0, i1, k] + w01 * maps[side, j1, i0, k] + w11 * maps[side, j1, i1, k]
 
 
 @inlined
@@ -235,7 +224,7 @@ def _glint(nx: Real, ny: Real, nz: Real, key: Floats) -> Real:
     hx, hy, hz = key[0], key[1], key[2] + F(1)
     length = np.sqrt(hx * hx + hy * hy + hz * hz) + F(1e-6)
     facing = (nx * hx + ny * hy + nz * hz) / length
-    return F(1.1) * min(max((facing - F(0.972)) / F(0.02), F(0)), F(1))
+    return F(0.8) * min(max((facing - F(0.992)) / F(0.006), F(0)), F(1))
 
 
 @inlined
@@ -243,9 +232,9 @@ def _mouth(kind: int, nz: Real, sent: Floats) -> None:
     """Write the colour of teeth, gums and tongue, or of the mouth's wall."""
     rounded = F(0.62) + F(0.38) * min(max(nz, F(0)), F(1))
     if kind == TEETH:
-        sent[0], sent[1], sent[2] = F(0.66) * rounded, F(0.60) * rounded, F(0.49) * rounded
+        sent[0], sent[1], sent[2] = F(0.52) * rounded, F(0.47) * rounded, F(0.38) * rounded
     elif kind == GUMS:
-        sent[0], sent[1], sent[2] = F(0.36) * rounded, F(0.13) * rounded, F(0.12) * rounded
+        sent[0], sent[1], sent[2] = F(0.50) * rounded, F(0.21) * rounded, F(0.19) * rounded
     else:
         sent[0], sent[1], sent[2] = F(0.16), F(0.045), F(0.04)
 
@@ -266,8 +255,6 @@ def _over(  # noqa: PLR0917
     alpha = (
         w00 * F(picture[j0, i0, 3]) + w10 * F(picture[j0, i1, 3]) + w01 * F(picture[j1, i0, 3]) + w11 * F(picture[j1, i1, 3])
     ) / F(255)
-    # Above the photograph the hair ends softly: it was cut off there by the picture's edge alone.
-    alpha *= min(max((y + F(0.07) * F(picture.shape[0])) / (F(0.06) * F(picture.shape[0])), F(0)), F(1))
     if alpha <= 0:
         return
     for k in range(3):

@@ -19,6 +19,7 @@ from ausynth.labels import Floats
 __all__ = ["Build", "Eyes", "Face", "Shaper"]
 
 _COLUMN: Final = {au: a for a, au in enumerate(AUS)}
+_TEETH_CM: Final = (-0.13, 0.08)  # the kit's teeth hide behind the lips: an open mouth would show none
 _LOOK_DEGREES: Final = 30.0  # of gaze that the kit's eyeLook shapes are made for
 
 
@@ -97,6 +98,8 @@ class Shaper:
             vertices_V3[own] = ball_4[:3] + offset_N3 * (ball_4[3] / np.linalg.norm(offset_N3, axis=1, keepdims=True))
             balls.append(ball_4)
         balls_24 = np.stack(balls).astype(np.float32)
+        for teeth, down in zip(topology.jaws, _TEETH_CM, strict=True):
+            vertices_V3[teeth, 1] += np.float32(down)
         gap = self._lips.settle(vertices_V3, np.float32(SEALED_CM), SEALED_CM)
         settle_lids(vertices_V3, topology.lids, balls_24)
         vertices_V3.flags.writeable = False

@@ -5,6 +5,7 @@ Legend of the shapes: V vertices of the topology, S the height and width of the 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 from collections import OrderedDict
@@ -16,13 +17,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ausynth.generators.portrait.bank import FaceBank
+from ausynth.generators.portrait.bank import BankFace, FaceBank
+from ausynth.generators.portrait.irises import eye_maps
 from ausynth.generators.portrait.layer import Layer, make_layer
 from ausynth.generators.portrait.raster import clear, rasterise
 from ausynth.generators.portrait.shape import Build, Shaper
 from ausynth.generators.portrait.table import AUS
 from ausynth.generators.portrait.topology import Topology
 from ausynth.generators.rendered.draws import stream
+from ausynth.generators.rendered.kernels import Real, kernel
 from ausynth.labels import Floats
 
 __all__ = ["Mixture", "Sitter", "Studio"]
@@ -31,6 +34,7 @@ Pixels = NDArray[np.uint8]
 Kept = TypeVar("Kept")
 
 _KEPT_PEOPLE, _KEPT_SITTERS = 128, 256
+_LEAST_WALL: Final = 0.02  # of the photograph: less of a wall is no measure
 _SHARES: Final = (0.35, 0.60)
 """The least and the most that the others give to the inner face of a mixed person."""
 
@@ -59,8 +63,7 @@ class Sitter:
         texture: (S, S, 3) uint8 sRGB, the skin without light.
         layer: hair, ears and neck.
         light: (9, 3) the photograph's own light.
-        iris: (3,) linear colour.
-        tone: (3,) linear colour of the skin, the mean over the cheeks.
+        eyes: (2, P, P, 3), see `irises.eye_maps`.
         wrinkles: how deep this person's lines are, about 0.5-1.5.
     """
 
@@ -68,21 +71,23 @@ class Sitter:
     texture: Pixels
     layer: Layer
     light: Floats
-    iris: Floats
-    tone: Floats
+    eyes: Floats
     wrinkles: float
 
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """What is kept of a bank's person."""
+    """What is kept of a bank's person; `lab` is the inner face's box of the texture in CIE L*a*b*, with its statistics."""
 
     vertices: Floats
     texture: Pixels
     layer: Layer
     light: Floats
-    iris: Floats
+    eyes: Floats
     age: float
+    lab: Floats
+    mean: Floats
+    spread: Floats
 
 
 class Studio:
@@ -136,17 +141,15 @@ class Studio:
         if others:
             masks = _masks(self._shaper.topology, self._size)
             vertices_V3 = _mixed_vertices(self._shaper.topology, masks.vertices, base, others, mixture.shares)
-            texture = _mixed_texture(masks.texture, base.texture, [o.texture for o in others], mixture.shares)
-        iris = [base, *others][int(draw.integers(1 + len(others)))].iris
-        tone = _linear(texture[_masks(self._shaper.topology, self._size).texture > 0.9].mean(0))
+            texture = _mixed_texture(masks.texture, base, others, mixture.shares)
+        eyes = [base, *others][int(draw.integers(1 + len(others)))].eyes
         ages = float(np.average([base.age, *(o.age for o in others)], weights=[1 - sum(mixture.shares), *mixture.shares]))
         return Sitter(
             build=self._shaper.build(vertices_V3, asymmetry_A),
             texture=texture,
             layer=base.layer,
             light=base.light,
-            iris=iris,
-            tone=tone,
+            eyes=eyes,
             wrinkles=float(np.clip(0.75 + (ages - 25) / 60 + 0.12 * draw.standard_normal(), 0.55, 1.5)),
         )
 
@@ -154,17 +157,25 @@ class Studio:
         return _remembered(self._people, number, _KEPT_PEOPLE, self._lock, self._load)
 
     def _load(self, number: int) -> _Known:
-        face, topology = self._bank[number], self._shaper.topology
+        topology = self._shaper.topology
+        face = _balanced(self._bank[number])
         texture = face.texture
         while texture.shape[0] > self._size:
             texture = cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        mask_HW = _masks(topology, texture.shape[0]).texture
+        top, bottom, left, right = _box(mask_HW)
+        lab = _lab(texture[top:bottom, left:right])
+        inner = lab[mask_HW[top:bottom, left:right] > 0.5]
         return _Known(
             vertices=np.ascontiguousarray(face.neutral[topology.source]),
             texture=np.ascontiguousarray(texture),
             layer=make_layer(face, self._shaper.head, topology, self._shrink),
             light=np.asarray(face.light, np.float32),
-            iris=_linear(face.iris),
+            eyes=eye_maps(face, topology, _linear(face.iris)),
             age=_number(face.attributes.get("age", ""), 30.0),
+            lab=np.ascontiguousarray(lab) if self._blend else lab[:0],
+            mean=inner.mean(0),
+            spread=inner.std(0),
         )
 
     def _alike(self, base: int) -> list[int]:
@@ -177,6 +188,28 @@ def _alike(bank: FaceBank, name: str) -> list[int]:
     gender = bank.attributes(name).get("gender", "")
     same = [n for n, other in enumerate(bank.names) if bank.attributes(other).get("gender", "") == gender]
     return same if len(same) > 2 else list(range(len(bank)))
+
+
+def _balanced(face: BankFace) -> BankFace:
+    """Return a person with the photograph's white balance set by the wall behind, where that is plain and nearly gray.
+
+    People of several studios stand side by side in a bank, and are mixed: a pink cast would be a property of theirs.
+    """
+    wall_N3 = _linear(face.photo[face.matte == 0])
+    if len(wall_N3) < _LEAST_WALL * face.matte.size:
+        return face
+    wall_3 = np.median(wall_N3, axis=0)
+    if wall_3.min() < 0.03 or wall_3.max() > 2 * wall_3.min():
+        return face
+    gains_3 = np.clip((wall_3.mean() / wall_3) ** 0.9, 0.8, 1.25)
+    gains_3 /= gains_3 @ np.array([0.2126, 0.7152, 0.0722])
+    levels_256x3 = np.clip(_linear(np.arange(256))[:, None] * gains_3, 0, 1)
+    curve_256x3 = np.where(
+        levels_256x3 <= 0.0031308, 12.92 * levels_256x3, 1.055 * np.maximum(levels_256x3, 1e-9) ** (1 / 2.4) - 0.055
+    )
+    table_256x3 = np.rint(255 * curve_256x3).astype(np.uint8)
+    texture, photo = (np.stack([table_256x3[image[..., k], k] for k in range(3)], -1) for image in (face.texture, face.photo))
+    return dataclasses.replace(face, texture=texture, photo=photo)
 
 
 def _remembered(
@@ -242,20 +275,46 @@ def _mixed_vertices(
     return np.asarray(mixed_V3, np.float32)
 
 
-def _mixed_texture(mask_HW: Floats, base: Pixels, others: list[Pixels], shares: tuple[float, ...]) -> Pixels:
+def _mixed_texture(mask_HW: Floats, base: _Known, others: list[_Known], shares: tuple[float, ...]) -> Pixels:
     """Return the base's texture with the others' inner faces mixed in, their colours matched in CIE L*a*b*."""
-    lab = _lab(base)
-    inner = mask_HW > 0.5
-    mean, spread = lab[inner].mean(0), lab[inner].std(0)
-    mixed = lab.copy()
+    top, bottom, left, right = _box(mask_HW)
+    mixed = base.lab.copy()
+    share_HW = np.ascontiguousarray(mask_HW[top:bottom, left:right])
     for other, share in zip(others, shares, strict=True):
-        other_lab = _lab(other)
-        other_mean, other_spread = other_lab[inner].mean(0), other_lab[inner].std(0)
-        scale = np.clip(spread / np.maximum(other_spread, 1e-3), 0.7, 1.3)
-        matched = (other_lab - other_mean) * scale + mean
-        mixed += (np.float32(share) * mask_HW)[..., None] * (matched - lab)
-    colours = cv2.cvtColor(mixed.astype(np.float32), cv2.COLOR_Lab2RGB)
-    return np.clip(colours * 255 + 0.5, 0, 255).astype(np.uint8)
+        scale_3 = np.clip(base.spread / np.maximum(other.spread, np.float32(1e-3)), 0.7, 1.3).astype(np.float32)
+        shift_3 = (base.mean - other.mean * scale_3).astype(np.float32)
+        _mix(mixed, base.lab, other.lab, share_HW, np.float32(share), scale_3, shift_3)
+    colours = cv2.cvtColor(mixed, cv2.COLOR_Lab2RGB)
+    texture = base.texture.copy()
+    _write(texture, colours, top, left)
+    return texture
+
+
+@kernel
+def _mix(  # noqa: PLR0917
+    mixed: Floats, base: Floats, other: Floats, mask_HW: Floats, share: Real, scale_3: Floats, shift_3: Floats
+) -> None:
+    for row in range(mixed.shape[0]):
+        for column in range(mixed.shape[1]):
+            part = share * mask_HW[row, column]
+            if part > 0:
+                for k in range(3):
+                    matched = other[row, column, k] * scale_3[k] + shift_3[k]
+                    mixed[row, column, k] += part * (matched - base[row, column, k])
+
+
+@kernel
+def _write(texture: Pixels, colours: Floats, top: int, left: int) -> None:
+    for row in range(colours.shape[0]):
+        for column in range(colours.shape[1]):
+            for k in range(3):
+                value = min(max(colours[row, column, k] * np.float32(255) + np.float32(0.5), np.float32(0)), np.float32(255))
+                texture[top + row, left + column, k] = np.uint8(value)
+
+
+def _box(mask_HW: Floats) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask_HW.any(1)), np.flatnonzero(mask_HW.any(0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def _lab(image: Pixels) -> Floats:

@@ -45,6 +45,7 @@ class Topology:
         uv: (T, 3, 2) texture coordinates of the corners, v down: (0, 0) is the texture's upper left corner.
         rest: (V, 3) the mean head's vertices.
         cover: (V,) 0-1: how far the mesh hides the photograph behind it: 1 on the face, 0 at ears and neck.
+        rim: (V,) 0-1: where the face's outline can lie: 0 on nose, lips and eyes, behind which is no photograph.
         starts, rows, deltas: the expression shapes' sparse changes of these vertices, as in `IctHead`.
         lips_upper, lips_lower: (K, R) from the right corner to the left, from inside outward.
         lids: for the left and the right eye the skin vertices that may touch the eyeball.
@@ -66,6 +67,7 @@ class Topology:
     uv: Floats
     rest: Floats
     cover: Floats
+    rim: Floats
     starts: Integers
     rows: Integers
     deltas: Floats
@@ -119,6 +121,7 @@ def _topology(head: IctHead) -> Topology:
         uv=np.ascontiguousarray(uv_T32),
         rest=rest_V3,
         cover=cover_V,
+        rim=np.maximum(_smoothstep(4.2, 6.0, np.abs(rest_V3[:, 0])), _smoothstep(-6.2, -7.2, rest_V3[:, 1])),
         starts=starts,
         rows=rows,
         deltas=deltas,
