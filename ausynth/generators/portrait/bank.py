@@ -37,6 +37,7 @@ PHOTO_SIZE: Final = 256
 
 _TEXTURE_QUALITY, _PHOTO_QUALITY = 90, 92
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_FILE: Final = re.compile(rf"{_NAME.pattern}\.[0-9a-f]{{8}}\.npz")
 
 
 class BankError(AusynthError):
@@ -109,11 +110,13 @@ class StoredFace:
     source: str
     subject: str
     quality: Mapping[str, float] = field(default_factory=dict)
-    """How well the head fits the photograph, in `fit`'s words."""
+    """How well the head fits the photograph: see `building.build_face`."""
+    key: str = ""
+    """Hash of the photographs and the settings that this was made from; "" where nobody cares."""
 
     def face(self, head: IctHead) -> BankFace:
         """Return the person with the head's vertices moved into place."""
-        own = {name: value for name, value in vars(self).items() if name != "quality"}
+        own = {name: value for name, value in vars(self).items() if name not in ("quality", "key")}
         return BankFace(neutral=self.shape.vertices(head), **own)
 
 
@@ -127,6 +130,7 @@ class _Entry:
     source: str
     subject: str
     quality: Mapping[str, float]
+    key: str = ""
 
 
 class FaceBank:
@@ -185,6 +189,10 @@ class FaceBank:
         """Return how well the head fitted this person's photograph, read from the list alone."""
         return self._entries[name].quality
 
+    def key(self, name: str) -> str:
+        """Return the hash of what this person was made from."""
+        return self._entries[name].key
+
     def credits(self) -> tuple[str, ...]:
         """Return source and licence of all photographs, each once."""
         return tuple(dict.fromkeys(f"{entry.source} ({entry.licence})" for entry in self._entries.values()))
@@ -241,14 +249,15 @@ class FaceBank:
             old = entries.get(face.name)
             write_aside(folder / file, data)
             entries[face.name] = _Entry(
-                face.name,
-                file,
-                digest,
-                dict(face.attributes),
-                face.licence,
-                face.source,
-                face.subject,
-                dict(face.quality),
+                name=face.name,
+                file=file,
+                sha256=digest,
+                attributes=dict(face.attributes),
+                licence=face.licence,
+                source=face.source,
+                subject=face.subject,
+                quality=dict(face.quality),
+                key=face.key,
             )
             _write_manifest(folder, entries.values())
             if old is not None and old.file != file:
@@ -280,7 +289,7 @@ def _read_manifest(folder: Path) -> list[_Entry]:
             raise BankError(f"{path} has the format {found['format']!r}", expected=FORMAT, do=_AGAIN)
         entries = [_Entry(**person) for person in found["people"]]
         for entry in entries:
-            if not _NAME.fullmatch(entry.file):
+            if not _FILE.fullmatch(entry.file):
                 raise ValueError(f"a file called {entry.file!r}")
     except FileNotFoundError as error:
         raise BankError(
@@ -313,6 +322,7 @@ def _pack(face: StoredFace) -> bytes:
         "source": face.source,
         "subject": face.subject,
         "quality": dict(face.quality),
+        "key": face.key,
     }
     # Few grey levels and a soft edge: a matte compresses to a fifth, and no eye tells 32 levels from 256.
     matte_HW = (np.rint(face.matte.astype(np.float32) / 255 * 31) * 255 / 31).astype(np.uint8)
@@ -355,6 +365,7 @@ def _unpack(data: bytes, path: Path) -> StoredFace:
             source=words["source"],
             subject=words["subject"],
             quality=MappingProxyType(words["quality"]),
+            key=words.get("key", ""),
         )
     except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, cv2.error) as error:
         raise BankError(f"cannot read {path}: {error}", expected="a person of a face bank", do=_AGAIN) from error

@@ -34,6 +34,10 @@ _FRAME: Final = 2.45
 _EYES_AT: Final = 0.42
 """How far down in that square the eyes lie."""
 
+_CHIN_CM: Final = -7.4
+_EARS_CM: Final = 3.4
+"""The mean head's chin (y) and the front of its ears (z)."""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -163,11 +167,14 @@ def cut_square(photo_HW3: Pixels, landmarks: Landmarks) -> tuple[Pixels, Landmar
 
 
 def _outline(head: IctHead, seen_V3: Floats, size: int) -> Pixels:
-    """Return (size, size) uint8: 255 where a triangle of the face is."""
+    """Return (size, size) uint8: 255 where the face is, without the head's neck and ears, which may be other than the
+    person's."""
     import cv2
 
     face_HW = np.zeros((size, size), np.uint8)
-    corners = np.rint(seen_V3[head.triangles[head.triangles_of("face")], :2] * 16 - 8).astype(np.int32)
-    for triangle in corners:
+    triangles = head.triangles[head.triangles_of("face")]
+    middle = head.vertices[triangles].mean(1)
+    front = triangles[(middle[:, 1] > _CHIN_CM) & (middle[:, 2] > _EARS_CM)]
+    for triangle in np.rint(seen_V3[front, :2] * 16 - 8).astype(np.int32):
         cv2.fillConvexPoly(face_HW, triangle, 255, cv2.LINE_8, 4)
     return face_HW

@@ -15,8 +15,11 @@ Pixels = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 
 _ROUNDS: Final = 3
-_PLAIN_SHARE: Final = 0.1
+_PLAIN_SHARE: Final = 0.06
 """A background is plain where this share of the picture's rim (without the bottom) is smooth, and of one shaded colour."""
+
+_LIKELY: Final = 5.0
+"""Distance from the background's colour, in its noise, from which a place near the face is likely the person."""
 
 _SMOOTH: Final = 0.012
 """Standard deviation (of 0-1) around a pixel of a plain background: less than in hair and clothes."""
@@ -38,7 +41,7 @@ def person_matte(photo_HW3: Pixels, face_HW: Pixels) -> Pixels:
 
     image = photo_HW3.astype(np.float32) / 255
     face_HW = _filled(face_HW)
-    plain, away = _plain_background(image, face_HW)
+    plain, away = _plain_background(image)
     labels = _first_guess(face_HW, away)
     bgr = cv2.cvtColor(photo_HW3, cv2.COLOR_RGB2BGR)
     cv2.setRNGSeed(0)
@@ -47,22 +50,62 @@ def person_matte(photo_HW3: Pixels, face_HW: Pixels) -> Pixels:
     return _softened(image, person, plain, away)
 
 
-def _plain_background(image: Floats, face_HW: Pixels) -> tuple[Floats | None, Floats]:
+def _plain_background(image: Floats) -> tuple[Floats | None, Floats]:
     """Return the background's colour at every pixel, and how far each pixel is from it, in its own noise.
 
     A plain background shades off evenly: each colour is a plane over the picture, through those pixels of the rim that
-    agree with one another. Where too few agree there is none: None, and a distance of 3 everywhere, which says nothing.
+    agree with one another; where a shadow falls on one side there are two such planes, of one tint. Where too few agree
+    there is none: None, and the same distance everywhere, which says nothing.
     """
+    rows, columns, share = _rim(image)
+    colours = image[rows, columns]
+    left = np.ones(len(rows), bool)
+    first: Floats | None = None
+    shades: list[Floats] = []
+    distances: list[Floats] = []
+    for _ in range(2):
+        found = _largest_shade(image, rows[left], columns[left])
+        if found is None or found[2].sum() / len(rows) * share < _PLAIN_SHARE:
+            break
+        shade, noise, agreeing = found
+        mean = colours[left][agreeing].mean(0)
+        if first is not None and not _same_tint(mean, first):
+            break
+        first = mean
+        shades.append(shade)
+        distances.append(np.sqrt((((image - shade) / noise) ** 2).mean(-1)))
+        left[np.flatnonzero(left)[agreeing]] = False
+    if not shades:
+        return None, np.full(image.shape[:2], _LIKELY, np.float32)
+    nearest = np.argmin(distances, axis=0)[None]
+    away = np.take_along_axis(np.stack(distances), nearest, 0)[0].astype(np.float32)
+    plain = np.take_along_axis(np.stack(shades), nearest[..., None], 0)[0].astype(np.float32)
+    return plain, away
+
+
+def _rim(image: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp], float]:
+    """Return rows and columns of the smooth pixels at the picture's edge where background may be, and their share."""
     import cv2
 
     height, width = image.shape[:2]
     rim = np.zeros((height, width), bool)
     edge = max(2, width // 50)
-    rim[:edge] = rim[:, :edge] = rim[:, -edge:] = True
+    rim[:, :edge] = rim[:, -edge:] = True
+    rim[:edge, : width // 3] = rim[:edge, -(width // 3) :] = True
     around = cv2.blur(image, (5, 5))
     rough = np.sqrt(np.maximum(cv2.blur(image * image, (5, 5)) - around * around, 0).mean(-1))
-    total = rim.sum()
-    rows, columns = np.nonzero(rim & (rough < _SMOOTH))
+    smooth = rim & (rough < _SMOOTH)
+    rows, columns = np.nonzero(smooth)
+    return rows, columns, len(rows) / rim.sum()
+
+
+def _largest_shade(
+    image: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> tuple[Floats, Floats, Flags] | None:
+    """Return the colours (H, W, 3) that most of the given pixels agree on, their noise, and which pixels those are."""
+    if len(rows) < 12:
+        return None
+    height, width = image.shape[:2]
     design = np.column_stack([np.ones(len(rows)), columns / width - 0.5, rows / height - 0.5])
     colours = image[rows, columns].astype(np.float64)
     best: Flags = np.zeros(len(rows), bool)
@@ -70,16 +113,24 @@ def _plain_background(image: Floats, face_HW: Pixels) -> tuple[Floats | None, Fl
         near = np.abs(colours - start).max(1) < 0.07
         if near.sum() > best.sum():
             best = near
-    if best.sum() < _PLAIN_SHARE * total:
-        return None, np.full((height, width), 3, np.float32)
     for _ in range(4):
-        planes = np.linalg.lstsq(design[best], colours[best], rcond=None)[0]
-        best = np.abs(colours - design @ planes).max(1) < 0.06
+        # What all lies in one corner says nothing of how the colour goes on: a little ridge keeps the plane level.
+        ridge = np.diag([0, 0.02, 0.02]) * best.sum()
+        planes = np.linalg.solve(design[best].T @ design[best] + ridge, design[best].T @ colours[best])
+        agreeing = np.abs(colours - design @ planes).max(1) < 0.06
+        if agreeing.sum() < 12:
+            break
+        best = agreeing
     noise = np.maximum(1.48 * np.median(np.abs(colours[best] - design[best] @ planes), axis=0), 0.006)
     down, across = np.mgrid[:height, :width]
-    plain = planes[0] + planes[1] * (across / width - 0.5)[..., None] + planes[2] * (down / height - 0.5)[..., None]
-    away = np.sqrt((((image - plain) / noise) ** 2).mean(-1))
-    return plain.astype(np.float32), away.astype(np.float32)
+    shade = planes[0] + planes[1] * (across / width - 0.5)[..., None] + planes[2] * (down / height - 0.5)[..., None]
+    return shade.astype(np.float32), noise.astype(np.float32), best
+
+
+def _same_tint(colour: Floats, other: Floats) -> bool:
+    """Return whether two colours may be one wall in light and in shadow."""
+    dim, bright = sorted((float(colour.mean()), float(other.mean())))
+    return dim > 0.55 * bright and float(np.abs(colour / colour.sum() - other / other.sum()).max()) < 0.03
 
 
 def _first_guess(face_HW: Pixels, away: Floats) -> Pixels:
@@ -92,9 +143,9 @@ def _first_guess(face_HW: Pixels, away: Floats) -> Pixels:
     half = (columns.max() - columns.min()) / 2
     labels = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
     down, across = np.mgrid[:height, :width]
-    around = ((across - middle) / (1.35 * half)) ** 2 + ((down - (top + bottom) / 2) / (0.75 * (bottom - top))) ** 2 < 1
+    around = ((across - middle) / (1.7 * half)) ** 2 + ((down - (top + bottom) / 2) / (0.9 * (bottom - top))) ** 2 < 1
     below = (down > bottom) & (np.abs(across - middle) < 0.8 * half)
-    labels[(around | below) & (away >= 5)] = cv2.GC_PR_FGD
+    labels[(around | below) & (away >= _LIKELY)] = cv2.GC_PR_FGD
     labels[away > 12] = cv2.GC_PR_FGD
     # Background shows in one piece with the picture's rim; pale skin may have its colour, but lies inside.
     like = (away < 3).astype(np.uint8)
