@@ -6,7 +6,8 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from ausynth.errors import ConfigurationError, StoreError
 from ausynth.generators.base import Generator
@@ -98,7 +99,7 @@ class OpenFaces:
 
 
 def open_faces(
-    generator: str | Generator | None,
+    generator: str | Mapping[str, Any] | Generator | None,
     image_size: int,
     *,
     cache: str | os.PathLike[str] | None = None,

@@ -86,9 +86,7 @@ def _garden(draw: np.random.Generator) -> Floats:
     _, y = _grid()
     green = np.array([0.16, 0.21, 0.09], np.float32) * draw.uniform(0.4, 1.6) * (1 + 0.15 * draw.standard_normal(3))
     sky = np.array([0.62, 0.70, 0.78], np.float32) * draw.uniform(0.5, 1.1)
-    blobs = sum(
-        _soft(draw.standard_normal((_POINTS, _POINTS)).astype(np.float32), s) * s for s in (1.5, 3.0, 6.0)
-    )
+    blobs = sum(_soft(draw.standard_normal((_POINTS, _POINTS)).astype(np.float32), s) * s for s in (1.5, 3.0, 6.0))
     horizon = draw.uniform(-0.2, 0.7)
     share = np.clip((y - horizon) / 0.3 + 0.5 + 0.5 * np.asarray(blobs), 0, 1)[..., None]
     image = share * green * np.exp(0.35 * np.asarray(blobs))[..., None] + (1 - share) * sky

@@ -17,6 +17,7 @@ from ausynth.generators.portrait.bank import TEXTURE_SIZE, FaceBank
 from ausynth.generators.portrait.draw import Artist, Settings
 from ausynth.generators.portrait.ict import IctHead, load_ict
 from ausynth.generators.portrait.labels import Labeller
+from ausynth.generators.portrait.maps import Maps, empty_maps
 from ausynth.generators.portrait.sensor import Sensor, expose
 from ausynth.generators.portrait.shape import Eyes, Face, Shaper
 from ausynth.generators.portrait.sitter import Mixture, Sitter, Studio
@@ -121,7 +122,9 @@ class PortraitGenerator:
         self.bank = bank if isinstance(bank, FaceBank) else FaceBank(Path(bank).expanduser(), head)
         if not len(self.bank):
             raise ConfigurationError(
-                f"nobody in {self.bank.folder}", expected="at least one person", do="add some with `ausynth faces build`"
+                f"nobody in {self.bank.folder}",
+                expected="at least one person",
+                do="add some with `ausynth faces build`",
             )
         self.image_size, self._factor = int(image_size), int(supersample)
         self._blink = float(blink)
@@ -160,17 +163,31 @@ class PortraitGenerator:
         Raises:
             ConfigurationError: `conditions.intensity` has not one column for each of `aus`.
         """
+        return self._generate(conditions, None)
+
+    def render(self, conditions: Conditions) -> tuple[Generated, Maps]:
+        """Return what `generate` does, and where the face is: landmarks, a mask of the face, its depth.
+
+        Raises:
+            ConfigurationError: `conditions.intensity` has not one column for each of `aus`.
+        """
+        maps = empty_maps(len(conditions), self.image_size)
+        return self._generate(conditions, maps), maps
+
+    def _generate(self, conditions: Conditions, maps: Maps | None) -> Generated:
         self._require_columns(conditions)
         images_BHW3 = np.empty((len(conditions), self.image_size, self.image_size, 3), np.uint8)
+        points = self.image_size * self._factor
         rows = []
         for b in range(len(conditions)):
             noise = int(conditions.noise[b])
             sitter, face, view = self._face(conditions.intensity[b], int(conditions.identity[b]), noise)
-            points = self.image_size * self._factor
             light_HW3 = np.empty((points, points, 3), np.float32)
-            self._artist.draw(sitter, face, view, noise, light_HW3)
+            drawing = self._artist.draw(sitter, face, view, noise, light_HW3)
             expose(light_HW3, self._factor, self._sensor, noise, images_BHW3[b])
             rows.append(self._labeller.row(sitter, face, view))
+            if maps is not None:
+                maps.write(b, drawing, self._shaper.topology, self._factor)
         return Generated(images_BHW3, _labels(rows))
 
     def label(self, conditions: Conditions) -> Labels:

@@ -44,7 +44,10 @@ def eye_maps(face: BankFace, topology: Topology, iris_3: Floats) -> Floats:
     for own, mean_4 in zip(topology.balls, topology.ball_middle, strict=True):
         ball = own_V3[own]
         rest_3 = topology.rest[own].mean(0)
-        size = np.linalg.norm(ball - ball.mean(0), axis=1).mean() / np.linalg.norm(topology.rest[own] - rest_3, axis=1).mean()
+        size = (
+            np.linalg.norm(ball - ball.mean(0), axis=1).mean()
+            / np.linalg.norm(topology.rest[own] - rest_3, axis=1).mean()
+        )
         middle_3, radius = ball.mean(0) + (mean_4[:3] - rest_3) * size, mean_4[3] * size
         pupil_2 = np.zeros(2, np.float32)
         for _ in range(2):  # where the pupil is, then the map around it

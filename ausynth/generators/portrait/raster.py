@@ -10,7 +10,6 @@ from ausynth.labels import Floats
 __all__ = ["box_of", "clear", "rasterise"]
 
 
-
 @kernel
 def clear(nearest_HW: Floats, triangle_HW: Integers) -> None:
     """Empty a z-buffer."""

@@ -215,7 +215,12 @@ def _eye(ex: Real, ey: Real, maps: Floats, side: int, sent: Floats) -> None:
     gx, gy = F(1) - fx, F(1) - fy
     w00, w10, w01, w11 = gx * gy, fx * gy, gx * fy, fx * fy
     for k in range(3):
-        sent[k] = w00 * maps[side, j0, i0, k] + w10 * maps[side, j0, i1, k] + w01 * maps[side, j1, i0, k] + w11 * maps[side, j1, i1, k]
+        sent[k] = (
+            w00 * maps[side, j0, i0, k]
+            + w10 * maps[side, j0, i1, k]
+            + w01 * maps[side, j1, i0, k]
+            + w11 * maps[side, j1, i1, k]
+        )
 
 
 @inlined
@@ -253,7 +258,10 @@ def _over(  # noqa: PLR0917
     gx, gy = F(1) - fx, F(1) - fy
     w00, w10, w01, w11 = gx * gy, fx * gy, gx * fy, fx * fy
     alpha = (
-        w00 * F(picture[j0, i0, 3]) + w10 * F(picture[j0, i1, 3]) + w01 * F(picture[j1, i0, 3]) + w11 * F(picture[j1, i1, 3])
+        w00 * F(picture[j0, i0, 3])
+        + w10 * F(picture[j0, i1, 3])
+        + w01 * F(picture[j1, i0, 3])
+        + w11 * F(picture[j1, i1, 3])
     ) / F(255)
     if alpha <= 0:
         return

@@ -143,7 +143,9 @@ class Studio:
             vertices_V3 = _mixed_vertices(self._shaper.topology, masks.vertices, base, others, mixture.shares)
             texture = _mixed_texture(masks.texture, base, others, mixture.shares)
         eyes = [base, *others][int(draw.integers(1 + len(others)))].eyes
-        ages = float(np.average([base.age, *(o.age for o in others)], weights=[1 - sum(mixture.shares), *mixture.shares]))
+        ages = float(
+            np.average([base.age, *(o.age for o in others)], weights=[1 - sum(mixture.shares), *mixture.shares])
+        )
         return Sitter(
             build=self._shaper.build(vertices_V3, asymmetry_A),
             texture=texture,
@@ -208,7 +210,9 @@ def _balanced(face: BankFace) -> BankFace:
         levels_256x3 <= 0.0031308, 12.92 * levels_256x3, 1.055 * np.maximum(levels_256x3, 1e-9) ** (1 / 2.4) - 0.055
     )
     table_256x3 = np.rint(255 * curve_256x3).astype(np.uint8)
-    texture, photo = (np.stack([table_256x3[image[..., k], k] for k in range(3)], -1) for image in (face.texture, face.photo))
+    texture, photo = (
+        np.stack([table_256x3[image[..., k], k] for k in range(3)], -1) for image in (face.texture, face.photo)
+    )
     return dataclasses.replace(face, texture=texture, photo=photo)
 
 
@@ -308,7 +312,9 @@ def _write(texture: Pixels, colours: Floats, top: int, left: int) -> None:
     for row in range(colours.shape[0]):
         for column in range(colours.shape[1]):
             for k in range(3):
-                value = min(max(colours[row, column, k] * np.float32(255) + np.float32(0.5), np.float32(0)), np.float32(255))
+                value = min(
+                    max(colours[row, column, k] * np.float32(255) + np.float32(0.5), np.float32(0)), np.float32(255)
+                )
                 texture[top + row, left + column, k] = np.uint8(value)
 
 

@@ -78,7 +78,9 @@ def load_table() -> Table:
             regions={int(au): tuple((x, y, r) for x, y, r in discs) for au, discs in data["regions"].items()},
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise AusynthError(f"cannot read {file}: {error}", expected="the package's table", do="install it again") from error
+        raise AusynthError(
+            f"cannot read {file}: {error}", expected="the package's table", do="install it again"
+        ) from error
     for name, known in (("shapes", table.shapes), ("regions", table.regions)):
         if set(known) != set(AUS):
             raise AusynthError(f"{file} has {name} for AUs {sorted(known)}", expected=f"{sorted(AUS)}")
@@ -98,13 +100,15 @@ class Actions:
 
     def __init__(self, head: IctHead) -> None:
         self.table = load_table()
-        # Shapes without a side count half for either one.
-        self._matrix_2AE = np.zeros((2, len(AUS), len(head.shapes)), np.float32)
+        # Left, right, and what has no side: jaw and lips as wholes, which no asymmetry weakens.
+        self._matrix_3AE = np.zeros((3, len(AUS), len(head.shapes)), np.float32)
         for a, au in enumerate(AUS):
             for name, weight in self.table.shapes[au].items():
+                if "*" not in name:
+                    self._matrix_3AE[2, a] += head.weights({name: weight})
+                    continue
                 for side, suffix in enumerate(SIDES):
-                    one = name.replace("*", suffix)
-                    self._matrix_2AE[side, a] += head.weights({one: weight if "*" in name else weight / 2})
+                    self._matrix_3AE[side, a] += head.weights({name.replace("*", suffix): weight})
 
     def weights(self, intensity_A: Floats, asymmetry_A: Floats) -> Floats:
         """Return the (E,) weights of the head's shapes for one face.
@@ -116,7 +120,8 @@ class Actions:
         moved_A = self.table.moved(intensity_A)
         left_A, right_A = moved_A * (1 + np.minimum(asymmetry_A, 0)), moved_A * (1 - np.maximum(asymmetry_A, 0))
         # Sums in a fixed order: a BLAS product may add in another one on another machine or thread.
-        weights_E = np.zeros(self._matrix_2AE.shape[2], np.float32)
+        weights_E = np.zeros(self._matrix_3AE.shape[2], np.float32)
         for a in np.flatnonzero(moved_A):
-            weights_E += left_A[a] * self._matrix_2AE[0, a] + right_A[a] * self._matrix_2AE[1, a]
+            weights_E += left_A[a] * self._matrix_3AE[0, a] + right_A[a] * self._matrix_3AE[1, a]
+            weights_E += moved_A[a] * self._matrix_3AE[2, a]
         return weights_E

@@ -234,7 +234,9 @@ def _boundaries(head: IctHead) -> tuple[Integers, Integers, Integers]:
     mouth, left, right = found
     if mouth is None or left is None or right is None or len({id(loop) for loop in found}) < 3:
         raise AusynthError(
-            f"the head's face has {len(loops)} openings", expected="one at the mouth and at each eye", do="import it again"
+            f"the head's face has {len(loops)} openings",
+            expected="one at the mouth and at each eye",
+            do="import it again",
         )
     return mouth, left, right
 
@@ -260,7 +262,9 @@ def _lip_columns(head: IctHead, loop: Integers) -> tuple[Integers, Integers]:
         columns.append(column)
     rows = min(len(column) for column in columns)
     if rows < 2:
-        raise AusynthError("the head's lips are no grid", expected="columns of quads around the mouth", do="import it again")
+        raise AusynthError(
+            "the head's lips are no grid", expected="columns of quads around the mouth", do="import it again"
+        )
     columns_KR = np.array([column[:rows] for column in columns], np.int32)
     x_K = head.vertices[columns_KR[:, 0], 0]
     # Turned so that the loop begins at the right corner, and goes over the upper lip first.

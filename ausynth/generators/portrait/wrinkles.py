@@ -16,7 +16,17 @@ from ausynth.generators.portrait.table import AUS, Line, load_table
 from ausynth.generators.rendered.kernels import kernel
 from ausynth.labels import Floats
 
-__all__ = ["COLUMNS", "LEFT_EDGE", "POINTS_PER_CM", "ROWS", "UPPER_EDGE", "channels", "depths", "groove_maps", "grooves"]
+__all__ = [
+    "COLUMNS",
+    "LEFT_EDGE",
+    "POINTS_PER_CM",
+    "ROWS",
+    "UPPER_EDGE",
+    "channels",
+    "depths",
+    "groove_maps",
+    "grooves",
+]
 
 POINTS_PER_CM: Final = 12
 LEFT_EDGE, UPPER_EDGE = -7.5, 11.0
