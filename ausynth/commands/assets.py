@@ -27,8 +27,8 @@ def bring(
     """Bring a file into the asset folder: `AUSYNTH_ASSETS`, or else the user's data folder.
 
     **ict-facekit**: the head of the portrait look. PATH is a checkout of ICT-FaceKit with its OBJ files
-    (https://github.com/USC-ICT/ICT-FaceKit; USC Institute for Creative Technologies, MIT licence), or an npz of the same
-    numbers. A compact file of 14 MB is written.
+    (https://github.com/USC-ICT/ICT-FaceKit; USC Institute for Creative Technologies, MIT licence), or an npz of the
+    same numbers. A compact file of 14 MB is written.
 
     **face-landmarker**: MediaPipe's model that finds faces for `ausynth faces build`. PATH is face_landmarker.task
     (https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker; Google, Apache-2.0), which is copied.

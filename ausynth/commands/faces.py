@@ -39,7 +39,9 @@ def build(
     out: Annotated[Path, typer.Option("--out", metavar="BANK", help="Folder of the bank: new, or to be added to.")],
     people: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="A row a photograph: file, identity; licence, source, age, gender, ethnicity."),
+        typer.Option(
+            metavar="CSV", help="A row a photograph: file, identity; licence, source, age, gender, ethnicity."
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -66,9 +68,10 @@ def build(
 ) -> None:
     """Build a bank of people from frontal photographs of neutral faces, for the portrait look.
 
-    Each photograph is fitted with ICT-FaceKit's head (`ausynth assets import ict-facekit PATH`), baked into a texture, and
-    cut out of its background: about 60 KB a person, with licence and source. Photographs that cannot be fitted well are left out, and
-    it is said why; rejected.json in the bank keeps the reasons. Interrupt it at any time: the same command goes on.
+    Each photograph is fitted with ICT-FaceKit's head (`ausynth assets import ict-facekit PATH`), baked into a texture,
+    and cut out of its background: about 60 KB a person, with licence and source. Photographs that cannot be fitted well
+    are left out, and it is said why; rejected.json in the bank keeps the reasons. Interrupt it at any time: the same
+    command goes on.
 
     Landmarks are found by MediaPipe (the extra `faces`, and `ausynth assets import face-landmarker PATH`), or read from
     files: 68 points in .npy, .txt, .pts, .mat or .json, named as the photograph.

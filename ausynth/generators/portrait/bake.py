@@ -35,14 +35,14 @@ class Baked:
     """What a photograph says of the face.
 
     Attributes:
-        texture_HW3: (512, 512, 3) uint8 sRGB, light divided out.
-        seen_HW: (512, 512) float32, 0-1: how far the photograph itself, not a fill, speaks for a texel.
-        light_93: (9, 3) float32, of `bank.harmonics` in the picture's axes.
+        texture: (512, 512, 3) uint8 sRGB, light divided out.
+        seen: (512, 512) float32, 0-1: how far the photograph itself, not a fill, speaks for a texel.
+        light: (9, 3) float32, of `bank.harmonics` in the picture's axes.
     """
 
-    texture_HW3: Pixels
-    seen_HW: Floats
-    light_93: Floats
+    texture: Pixels
+    seen: Floats
+    light: Floats
 
 
 def bake(head: IctHead, neutral_V3: Floats, camera: PhotoCamera, photo_HW3: Pixels, matte_HW: Pixels) -> Baked:
@@ -65,7 +65,7 @@ def bake(head: IctHead, neutral_V3: Floats, camera: PhotoCamera, photo_HW3: Pixe
     seen = camera.project(places.reshape(-1, 3)).reshape(size)
     column, row = seen[..., 0] - 0.5, seen[..., 1] - 0.5
     linear_HW3 = to_linear(photo_HW3)
-    sampled = cv2.remap(linear_HW3, column, row, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    sampled = _values(cv2.remap(linear_HW3, column, row, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
     height, width = photo_HW3.shape[:2]
     in_picture = (column >= 0) & (row >= 0) & (column <= width - 1) & (row <= height - 1)
     visible = cv2.remap(
@@ -74,7 +74,7 @@ def bake(head: IctHead, neutral_V3: Floats, camera: PhotoCamera, photo_HW3: Pixe
     near = 1 / seen[..., 2] < visible + _DEPTH
     # At the very outline a pixel is mixed with what is behind it.
     within = cv2.erode(matte_HW, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    alpha = cv2.remap(within.astype(np.float32) / 255, column, row, cv2.INTER_LINEAR)
+    alpha = _values(cv2.remap(within.astype(np.float32) / 255, column, row, cv2.INTER_LINEAR))
     weight_SS = smoothstep(facing[..., 2], *_FACING) * near * in_picture * inside_SS * smoothstep(alpha, 0.5, 0.95)
     weight_SS = weight_SS.astype(np.float32)
     light_93 = _light(sampled, facing, weight_SS)
@@ -90,20 +90,24 @@ def to_linear(image: Pixels) -> Floats:
     """Return linear light 0-1, float32, of sRGB pixels."""
     levels = np.arange(256, dtype=np.float64) / 255
     table = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
-    return table.astype(np.float32)[image]
+    return _values(table.astype(np.float32)[image])
 
 
 def from_linear(linear: Floats) -> Pixels:
     """Return sRGB pixels of linear light 0-1."""
     linear = np.clip(linear, 0, 1)
     encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-8) ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)
+    return np.asarray(np.rint(encoded * 255), np.uint8)
 
 
 def smoothstep(value: Floats, low: float, high: float) -> Floats:
     """Return 0 below `low`, 1 above `high`, and a smooth rise between."""
     share = np.clip((value - low) / (high - low), 0, 1)
-    return (share * share * (3 - 2 * share)).astype(np.float32)
+    return _values(share * share * (3 - 2 * share))
+
+
+def _values(values: object) -> Floats:
+    return np.asarray(values, np.float32)
 
 
 @functools.lru_cache(maxsize=2)
@@ -126,7 +130,7 @@ def _unwrapped(head: IctHead) -> tuple[NDArray[np.int32], NDArray[np.int32], Flo
 
 
 def _visible_depth(head: IctHead, neutral_V3: Floats, camera: PhotoCamera, size: int) -> Floats:
-    """Return (2 size, 2 size): centimetres from the camera to what is seen at each half pixel, infinite beside the head."""
+    """Return (2 size, 2 size): centimetres from camera to head at each half pixel, infinite beside the head."""
     seen_V3 = camera.resized(2).project(neutral_V3)
     shown = (head.materials != head.material("lashes")).astype(np.float32)
     none_V = np.zeros(len(seen_V3), np.float32)
@@ -149,14 +153,14 @@ def _light(sampled: Floats, facing: Floats, weight_SS: Floats) -> Floats:
     bright /= np.median(bright)
     # The mean weighs nothing; of what a face's front hemisphere barely tells apart, little is believed.
     ridge = np.array([0, 1, 1, 1, 4, 4, 4, 4, 4]) * 0.02 * len(bright)
-    light_9 = np.zeros(9)
+    light_9: NDArray[np.float64] = np.zeros(9)
     for _ in range(8):
         weighted = basis * trust[:, None]
-        light_9 = np.linalg.solve(weighted.T @ basis + np.diag(ridge), weighted.T @ bright)
+        light_9 = np.asarray(np.linalg.solve(weighted.T @ basis + np.diag(ridge), weighted.T @ bright))
         missed = bright - basis @ light_9
         spread = 1.5 * np.median(np.abs(missed)) + 1e-6
-        trust = weight_SS[::2, ::2][chosen] / (1 + (missed / spread) ** 2)
-    light_9 /= (basis @ light_9).mean()
+        trust = weight_SS[::2, ::2][chosen].astype(np.float64) / (1 + (missed / spread) ** 2)
+    light_9 = light_9 / (basis @ light_9).mean()
     return np.repeat(light_9[:, None], 3, axis=1).astype(np.float32)
 
 
@@ -191,9 +195,8 @@ def _push_pull(texture: Floats, weight: Floats) -> Floats:
     while levels[-1][1].shape[0] > 1:
         colour, share = levels[-1]
         half = (share.shape[1] // 2, share.shape[0] // 2)
-        levels.append(
-            (cv2.resize(colour, half, interpolation=cv2.INTER_AREA), cv2.resize(share, half, interpolation=cv2.INTER_AREA))
-        )
+        smaller = (cv2.resize(values, half, interpolation=cv2.INTER_AREA) for values in (colour, share))
+        levels.append((_values(next(smaller)), _values(next(smaller))))
     filled = levels[-1][0].reshape(1, 1, 3) / max(float(levels[-1][1].max()), 1e-9)
     for level, (colour, share) in reversed(list(enumerate(levels[:-1]))):
         wide = cv2.resize(filled, share.shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(*share.shape, 3)

@@ -47,8 +47,8 @@ class BankError(AusynthError):
 def harmonics(normals_N3: Floats) -> Floats:
     """Return (N, 9) float32: the order-2 real spherical harmonics of unit normals, without their constants.
 
-    The columns are 1, y, z, x, xy, yz, 3 zz - 1, xz, xx - yy, in the head's axes (x to the person's left, y up, z out of
-    the face). Diffuse light of any kind is a weighted sum of them within 1 % (Ramamoorthi and Hanrahan, 2001).
+    The columns are 1, y, z, x, xy, yz, 3 zz - 1, xz, xx - yy of normals with y up and z to the viewer. Diffuse light of
+    any kind is a weighted sum of them within 1 % (Ramamoorthi and Hanrahan, 2001).
     """
     x, y, z = np.moveaxis(np.asarray(normals_N3, np.float32), -1, 0)
     return np.stack([np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], axis=-1)
@@ -308,7 +308,7 @@ def _pack(face: StoredFace) -> bytes:
         if image.ndim == 3:
             sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
             kind, options = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1, *sampling]
-            image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+            image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
         done, data = cv2.imencode(kind, image, options)
         if not done:
             raise BankError(f"OpenCV cannot write {kind[1:].upper()} files", do="install an OpenCV that can")
@@ -327,17 +327,17 @@ def _pack(face: StoredFace) -> bytes:
     # Few grey levels and a soft edge: a matte compresses to a fifth, and no eye tells 32 levels from 256.
     matte_HW = (np.rint(face.matte.astype(np.float32) / 255 * 31) * 255 / 31).astype(np.uint8)
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        texture=encoded(face.texture, _TEXTURE_QUALITY),
-        photo=encoded(face.photo, _PHOTO_QUALITY),
-        matte=encoded(matte_HW, 0),
-        light=face.light.astype(np.float32),
-        iris=face.iris.astype(np.uint8),
-        words=np.array(json.dumps(words)),
+    arrays: dict[str, Any] = {
+        "texture": encoded(face.texture, _TEXTURE_QUALITY),
+        "photo": encoded(face.photo, _PHOTO_QUALITY),
+        "matte": encoded(matte_HW, 0),
+        "light": face.light.astype(np.float32),
+        "iris": face.iris.astype(np.uint8),
+        "words": np.array(json.dumps(words)),
         **{f"shape_{name}": value for name, value in face.shape.arrays().items()},
         **{f"camera_{name}": value for name, value in face.camera.arrays().items()},
-    )
+    }
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -347,16 +347,23 @@ def _unpack(data: bytes, path: Path) -> StoredFace:
     def group(packed: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         return {name.removeprefix(prefix): value for name, value in packed.items() if name.startswith(prefix)}
 
+    def picture(name: str, flags: int) -> Pixels:
+        image = cv2.imdecode(packed[name], flags)
+        if image is None:
+            raise ValueError(f"no picture in {name}")
+        return np.asarray(image, np.uint8)
+
+    packed: dict[str, Any] = {}
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            packed = {name: file[name] for name in file.files}
+            packed.update((name, file[name]) for name in file.files)
         words = json.loads(str(packed["words"]))
         return StoredFace(
             name=words["name"],
             shape=PersonShape.from_arrays(group(packed, "shape_")),
-            texture=cv2.imdecode(packed["texture"], cv2.IMREAD_COLOR_RGB),
-            photo=cv2.imdecode(packed["photo"], cv2.IMREAD_COLOR_RGB),
-            matte=cv2.imdecode(packed["matte"], cv2.IMREAD_GRAYSCALE),
+            texture=picture("texture", cv2.IMREAD_COLOR_RGB),
+            photo=picture("photo", cv2.IMREAD_COLOR_RGB),
+            matte=picture("matte", cv2.IMREAD_GRAYSCALE),
             light=packed["light"],
             camera=PhotoCamera.from_arrays(group(packed, "camera_")),
             iris=packed["iris"],

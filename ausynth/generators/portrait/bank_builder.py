@@ -1,14 +1,17 @@
-"""Builds a bank from photographs: each person's best one, with a record of who was left out and why. Goes on where it was."""
+"""Builds a bank from photographs: each person's best one, and a record of who was left out and why."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ausynth.durable import write_aside
 from ausynth.errors import AusynthError, ConfigurationError
@@ -18,6 +21,8 @@ from ausynth.generators.portrait.ict import IctHead
 from ausynth.generators.portrait.quality import Limits
 
 __all__ = ["REJECTED", "Report", "build_bank"]
+
+Pixels = NDArray[np.uint8]
 
 REJECTED: Final = "rejected.json"
 """File of a bank: name -> why none of the person's photographs would do."""
@@ -50,14 +55,14 @@ def build_bank(
 ) -> Report:
     """Add a person to the bank `out` for everyone whom the photographs show, and return what was done.
 
-    Of several photographs of a person the one that the head fits best is kept. Whoever was built or rejected before from
-    the same photographs is not built again, so that an interrupted build goes on where it was.
+    Of several photographs of a person the one that the head fits best is kept. Whoever was built or rejected before
+    from the same photographs is not built again, so that an interrupted build goes on where it was.
 
     Args:
         photographs: grouped by `person.name`, in the order in which people are added.
         out: the bank's folder.
         head: what to fit.
-        finder: makes what finds landmarks; called once, and only if some photograph brings none. May be a context manager.
+        finder: makes what finds landmarks, perhaps a context manager; called once, if some photograph brings none.
         limits: what a photograph has to keep to.
         allowed: subjects that the bank may show, where others were held out; None: anyone.
         progress: called as (people done, people in all, name).
@@ -83,16 +88,13 @@ def build_bank(
                 report.found.append(name)
                 continue
             if rejections.get(name, {}).get("key") == key:
-                report.rejected[name] = list(rejections[name]["reasons"])
+                report.rejected[name] = [str(reason) for reason in rejections[name]["reasons"]]
                 continue
             best: StoredFace | None = None
             for photograph, image in images:
-                if photograph.landmarks is not None:
-                    landmarks = photograph.landmarks()
-                else:
-                    if finding is None:
-                        finding = _make_finder(finder, stack)
-                    landmarks = finding(image)
+                if photograph.landmarks is None and finding is None:
+                    finding = _make_finder(finder, stack)
+                landmarks = photograph.landmarks() if photograph.landmarks else finding(image) if finding else None
                 face = build_face(image, landmarks, photograph.person, head, limits)
                 if isinstance(face, list):
                     problems += [f"{photograph.path}: {reason}" for reason in face]
@@ -124,14 +126,15 @@ def _opened(out: Path, allowed: Sequence[str] | None) -> FaceBank:
     ]
     if strangers:
         raise ConfigurationError(
-            f"the bank {out} shows {', '.join(strangers[:5])}{' ...' if len(strangers) > 5 else ''}, who are held out now",
+            f"the bank {out} shows people who are held out now: {', '.join(strangers[:5])}"
+            + (" ..." if len(strangers) > 5 else ""),
             expected="a bank of training people alone",
             do="build each hold-out's bank in a folder of its own",
         )
     return bank
 
 
-def _loaded(own: list[Photograph]) -> tuple[list[tuple[Photograph, object]], list[str]]:
+def _loaded(own: list[Photograph]) -> tuple[list[tuple[Photograph, Pixels]], list[str]]:
     images, problems = [], []
     for photograph in own:
         try:
@@ -147,7 +150,7 @@ def _make_finder(finder: Callable[[], Finder] | None, stack: ExitStack) -> Finde
             "photographs without landmarks, and nothing that finds them", expected="landmark files, or a finder"
         )
     made = finder()
-    if hasattr(made, "__exit__"):
+    if isinstance(made, AbstractContextManager):
         stack.enter_context(made)
     return made
 
@@ -157,7 +160,7 @@ def _key(photo_keys: list[str], own: list[Photograph], limits: Limits) -> str:
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
 
-def _read_rejections(out: Path) -> dict[str, dict[str, object]]:
+def _read_rejections(out: Path) -> dict[str, dict[str, Any]]:
     try:
         found = json.loads((out / REJECTED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -165,6 +168,6 @@ def _read_rejections(out: Path) -> dict[str, dict[str, object]]:
     return found if isinstance(found, dict) else {}
 
 
-def _write_rejections(out: Path, rejections: dict[str, dict[str, object]]) -> None:
+def _write_rejections(out: Path, rejections: dict[str, dict[str, Any]]) -> None:
     text = json.dumps(rejections, indent=1, ensure_ascii=False, sort_keys=True)
     write_aside(out / REJECTED, (text + "\n").encode())

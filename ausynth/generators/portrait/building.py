@@ -106,7 +106,9 @@ def build_face(
     hidden = fringe(work, marks)
     problems = fit_problems(fit, limits)
     if hidden > limits.fringe:
-        problems.append(f"hair over the brows: {hidden:.0%} of the forehead above one is dark, at most {limits.fringe:.0%}")
+        problems.append(
+            f"hair over the brows: {hidden:.0%} of the forehead above one is dark, at most {limits.fringe:.0%}"
+        )
     if problems:
         return problems
     neutral_V3 = fit.shape.vertices(head)
@@ -122,10 +124,10 @@ def build_face(
     return StoredFace(
         name=person.name,
         shape=fit.shape,
-        texture=baked.texture_HW3,
+        texture=baked.texture,
         photo=np.asarray(cv2.resize(work, small, interpolation=kind), np.uint8),
         matte=np.asarray(cv2.resize(matte_HW, small, interpolation=kind), np.uint8),
-        light=baked.light_93,
+        light=baked.light,
         camera=fit.camera.resized(PHOTO_SIZE / work.shape[0]),
         iris=iris_colour(work, marks),
         attributes=person.attributes,
@@ -147,7 +149,7 @@ def build_face(
 def cut_square(photo_HW3: Pixels, landmarks: Landmarks) -> tuple[Pixels, Landmarks]:
     """Return the square around the face, 256 to 512 pixels wide, and the landmarks in it.
 
-    It lies within the photograph: a face near the edge is not in its middle, one that fills the picture is all there is.
+    It lies within the photograph: a face near the edge is not in its middle.
     """
     import cv2
 
@@ -161,7 +163,8 @@ def cut_square(photo_HW3: Pixels, landmarks: Landmarks) -> tuple[Pixels, Landmar
     work = photo_HW3[top : top + side, left : left + side]
     size = int(np.clip(side, PHOTO_SIZE, _WORK))
     if size != side:
-        work = cv2.resize(work, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_CUBIC)
+        kind = cv2.INTER_AREA if size < side else cv2.INTER_CUBIC
+        work = np.asarray(cv2.resize(work, (size, size), interpolation=kind), np.uint8)
     factor = size / side
     return np.ascontiguousarray(work), landmarks.moved(factor, (-left * factor, -top * factor))
 

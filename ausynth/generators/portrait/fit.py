@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ausynth.generators.portrait.ict import IctHead
 from ausynth.generators.portrait.landmarks import JAW, Landmarks
-from ausynth.generators.portrait.person import PersonShape, PhotoCamera, thin_plate
+from ausynth.generators.portrait.person import PersonShape, PhotoCamera
 from ausynth.labels import Floats
 
 __all__ = ["Fit", "fit_head"]
@@ -45,7 +45,7 @@ class Fit:
     Attributes:
         shape: the person.
         camera: the photograph's.
-        inner_error: mean distance of the 51 inner landmarks before the warp, as a share of the outer eye corners' distance.
+        inner_error: mean distance of the 51 inner landmarks before the warp, as a share of the eye span.
         yaw, pitch, roll: degrees; positive: to the person's left, down, to the person's right.
         strangeness: root mean square of the identity weights, in standard deviations.
     """
@@ -62,7 +62,8 @@ class Fit:
 def fit_head(head: IctHead, landmarks: Landmarks) -> Fit:
     """Return the person and the camera that the landmarks show.
 
-    Pose (Gauss-Newton) and identity (ridge regression with unit variances) alternate; the pose is drawn to a frontal one.
+    Pose (Gauss-Newton) and identity (ridge regression with unit variances) alternate; the pose is drawn to a frontal
+    one.
     A smoothing thin-plate spline then moves the landmarks' vertices onto the landmarks.
     """
     points_L2 = landmarks.points.astype(np.float64)
@@ -79,7 +80,7 @@ def fit_head(head: IctHead, landmarks: Landmarks) -> Fit:
     camera = _camera(pose)
     shaped_L3 = mean_L3 + np.tensordot(weights_M, modes_ML3, axes=1)
     missed_L2 = points_L2 - camera.project(shaped_L3.astype(np.float32))[:, :2]
-    shape = _warped(head, weights_M.astype(np.float32), shaped_L3, missed_L2, camera)
+    shape = _warped(weights_M.astype(np.float32), shaped_L3, missed_L2, camera)
     yaw, pitch, roll = np.degrees(pose[:3])
     return Fit(
         shape,
@@ -140,7 +141,7 @@ def _refine_pose(pose: Doubles, shaped_L3: Doubles, points_L2: Doubles, share_L:
     return pose
 
 
-def _refine_identity(
+def _refine_identity(  # noqa: PLR0917
     pose: Doubles, mean_L3: Doubles, modes_ML3: Doubles, weights_M: Doubles, points_L2: Doubles, share_L: Doubles
 ) -> Doubles:
     """Return the identity weights that ridge regression finds with the pose, and each landmark's depth, held."""
@@ -155,9 +156,7 @@ def _refine_identity(
     return np.asarray(np.linalg.solve(design_RM.T @ design_RM + np.eye(len(modes_ML3)), design_RM.T @ missed))
 
 
-def _warped(
-    head: IctHead, weights_M: Floats, shaped_L3: Doubles, missed_L2: Doubles, camera: PhotoCamera
-) -> PersonShape:
+def _warped(weights_M: Floats, shaped_L3: Doubles, missed_L2: Doubles, camera: PhotoCamera) -> PersonShape:
     """Return the shape whose spline carries the landmarks' vertices over what the pose and identity have missed."""
     depth_L = shaped_L3 @ camera.rotation[2].astype(np.float64)
     size_L = camera.scale * camera.distance / (camera.distance - depth_L)

@@ -1,11 +1,11 @@
 """The head of the portrait look: ICT-FaceKit, read from the file that `ausynth assets import ict-facekit` made.
 
 ICT-FaceKit is a morphable head of USC's Institute for Creative Technologies (Li et al., "Learning Formation of
-Physically-Based Face Attributes", CVPR 2020): https://github.com/USC-ICT/ICT-FaceKit, MIT licence. It does not ship with
-this package.
+Physically-Based Face Attributes", CVPR 2020): https://github.com/USC-ICT/ICT-FaceKit, MIT licence. It does not ship
+with this package.
 
-Legend of the shapes: V vertices, T triangles, E expression shapes, N rows of sparse deltas, M identity modes. Lengths are
-centimetres: x to the person's left, y up, z out of the face.
+Legend of the shapes: V vertices, T triangles, E expression shapes, N rows of sparse deltas, M identity modes. Lengths
+are centimetres: x to the person's left, y up, z out of the face.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Integers = NDArray[np.int32]
 FORMAT: Final = "ausynth-ict 1"
 
 MATERIALS: Final = ("face", "head", "mouth", "gums", "teeth", "eye_L", "eye_R", "lashes")
-"""Of triangles, by number: the face with its ears and the front of the neck; the rest of head and neck; the socket of the
-mouth; gums and tongue; teeth; eyeballs (the opaque sclera: the iris is painted on it); eyelashes."""
+"""Of triangles, by number: the face with its ears and the front of the neck; the rest of head and neck; the socket of
+the mouth; gums and tongue; teeth; eyeballs (the opaque sclera: the iris is painted on it); eyelashes."""
 
 EYES: Final = ("eye_L", "eye_R")
 
@@ -45,16 +45,16 @@ LANDMARKS_68: Final = (
     1507, 1542, 1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732,
     5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461, 5518, 5957, 5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
 )  # fmt: skip
-"""Vertices of ICT-FaceKit's own numbering at the 68 facial landmarks of Multi-PIE and 300-W, as the kit itself lists them
-(`vertex_indices.json`): jaw from the picture's left to its right, brows, nose, eyes, outer lips, inner lips."""
+"""Vertices of ICT-FaceKit's own numbering at the 68 facial landmarks of Multi-PIE and 300-W, as the kit itself lists
+them (`vertex_indices.json`): jaw from the picture's left to its right, brows, nose, eyes, outer lips, inner lips."""
 
 
 @dataclass(frozen=True, eq=False)
 class IctHead:
     """ICT-FaceKit without what is never seen: 23 thousand vertices. Arrays are shared and read-only.
 
-    `starts`, `rows` and `deltas` are laid out as those of the packaged head (`rendered.head.Head`), so that the compiled
-    `rendered.mesh.add_shapes` adds expressions to either.
+    `starts`, `rows` and `deltas` are laid out as those of the packaged head (`rendered.head.Head`), so that the
+    compiled `rendered.mesh.add_shapes` adds expressions to either.
 
     Attributes:
         vertices: (V, 3) float32, the mean head with a neutral face.
@@ -64,7 +64,7 @@ class IctHead:
             of its own ("face" is the one that photographs are baked into).
         mirror: (V,) int32, the vertex on the other side of the head; `mirror[mirror] == arange(V)`.
         landmarks: (68,) int32, vertices of the 68 facial landmarks, in the order of 300-W.
-        shapes: name of an expression shape ("jawOpen", "browDown_L") -> its number in 0..E-1. `_L` is the person's left.
+        shapes: name of an expression shape ("jawOpen", "browDown_L") -> its number; `_L` is the person's left.
         starts: (E + 1,) int32; shape e owns the rows starts[e]:starts[e + 1].
         rows: (N,) int32, the vertex that a row moves.
         deltas: (N, 3) float32, centimetres that it moves it at weight 1.

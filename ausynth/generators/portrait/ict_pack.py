@@ -29,7 +29,7 @@ _MATERIAL_OF: Final = {
     "M_ScleraRight": "eye_R",
     "M_EyeLashes": "lashes",
 }
-"""Left out are the shells around the eyes (tear film, occlusion, blend) and the irises, which ICT's opaque sclera hides."""
+"""Left out are the shells around the eyes (tear film, occlusion, blend), and the irises, which the sclera hides."""
 
 _MOUTH_SOCKET: Final = range(11248, 13294)
 _EYE_SOCKETS: Final = range(13294, 14062)
@@ -60,7 +60,7 @@ class Kit:
     shapes: dict[str, Floats]
 
 
-def read_kit(path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Kit:
+def read_kit(path: Path, progress: Callable[[int, int], None] | None = None) -> Kit:
     """Read ICT-FaceKit from `path`: the checkout, its folder of OBJ files, or the npz.
 
     Raises:
@@ -92,7 +92,7 @@ def _read_npz(path: Path) -> Kit:
     return kit
 
 
-def _read_objects(folder: Path, progress: Callable[[int, int], None]) -> Kit:
+def _read_objects(folder: Path, progress: Callable[[int, int], None] | None) -> Kit:
     found = sorted(folder.glob("**/generic_neutral_mesh.obj"))
     if not found:
         raise ConfigurationError(f"no generic_neutral_mesh.obj in {folder} or below", expected=_SOURCE)
@@ -117,7 +117,8 @@ def _read_objects(folder: Path, progress: Callable[[int, int], None]) -> Kit:
                 do="get the file anew",
             )
         deltas.append(moved - vertices)
-        progress(done, len(identity) + len(others))
+        if progress is not None:
+            progress(done, len(identity) + len(others))
     kit = Kit(
         vertices=vertices,
         modes=np.stack(deltas[:_MODES]),
@@ -190,7 +191,7 @@ def _check(kit: Kit, path: Path) -> None:
 
 
 def pack_kit(kit: Kit) -> bytes:
-    """Return the head file: what can be seen of the kit, in triangles, with sparse expressions and half-precision deltas."""
+    """Return the head file: what can be seen of the kit, in triangles, with sparse expressions, in half precision."""
     triangles_T3, uv_T32, materials_T = _visible_triangles(kit)
     source_V = np.unique(triangles_T3)
     number = np.full(len(kit.vertices), -1, np.int32)
@@ -269,7 +270,7 @@ def _tile(uv_T32: Floats) -> Floats:
     """Return (T, 1, 2): where the texture of each triangle begins."""
     tile_T12 = np.floor(uv_T32.mean(1, keepdims=True))
     tile_T12[..., 1] = 0
-    return tile_T12.astype(np.float32)
+    return np.asarray(tile_T12, np.float32)
 
 
 def _sphere(points_N3: Floats) -> Floats:
@@ -281,20 +282,20 @@ def _sphere(points_N3: Floats) -> Floats:
 
 
 def _mirror(vertices_V3: Floats, triangles_T3: NDArray[np.int32], materials_T: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Return the vertex on the other side for each vertex: nearest to its mirror image among its own kind, one to one."""
+    """Return the vertex on the other side for each vertex: the nearest to its mirror image, one to one."""
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial import cKDTree
 
     kind_V = np.zeros(len(vertices_V3), np.uint8)
     kind_V[triangles_T3] = materials_T[:, None]
     other = {MATERIALS.index(a): MATERIALS.index(b) for a, b in (EYES, EYES[::-1])}
-    mirror_V = np.arange(len(vertices_V3), dtype=np.int32)
+    mirror_V: NDArray[np.int32] = np.arange(len(vertices_V3), dtype=np.int32)
     flip = np.array([-1, 1, 1], np.float32)
     for kind in np.unique(kind_V):
         here, there = np.flatnonzero(kind_V == kind), np.flatnonzero(kind_V == other.get(kind, kind))
         image = vertices_V3[here] * flip
-        nearest = cKDTree(vertices_V3[there]).query(image)[1]
-        back = cKDTree(vertices_V3[here] * flip).query(vertices_V3[there])[1]
+        nearest = np.asarray(cKDTree(vertices_V3[there]).query(image)[1])
+        back = np.asarray(cKDTree(image).query(vertices_V3[there])[1])
         sure = back[nearest] == np.arange(len(here))
         mirror_V[here[sure]] = there[nearest[sure]]
         left, open_there = here[~sure], np.setdiff1d(there, there[nearest[sure]])

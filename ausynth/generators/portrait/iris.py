@@ -41,7 +41,7 @@ def iris_colour(photo_HW3: Pixels, landmarks: Landmarks) -> Pixels:
         return np.array(_BROWN, np.uint8)
     light = colours.astype(np.float32).mean(1)
     low, high = np.percentile(light, (20, 75))
-    return np.rint(np.median(colours[(light >= low) & (light <= high)], axis=0)).astype(np.uint8)
+    return np.asarray(np.rint(np.median(colours[(light >= low) & (light <= high)], axis=0)), np.uint8)
 
 
 def _irises(landmarks: Landmarks) -> Floats:

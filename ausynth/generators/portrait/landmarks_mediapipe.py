@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -29,7 +30,10 @@ POINTS_68: Final = (
 _IRISES: Final = ((468, 469, 471), (473, 474, 476))
 """Middle, and the two ends of the horizontal diameter: the person's right, then left iris."""
 
-_INSTALL: Final = "pip install 'ausynth[faces]'; or put 68 landmarks a photograph into files beside them (--landmarks files)"
+_INSTALL: Final = (
+    "pip install 'ausynth[faces]', then pip install --no-deps mediapipe (its own list of packages would put a second "
+    "OpenCV over yours); or put 68 landmarks a photograph into files beside them (--landmarks files)"
+)
 
 
 class MediaPipeFinder:
@@ -47,8 +51,8 @@ class MediaPipeFinder:
         path = find_asset(LANDMARKER) if model is None else model
         try:
             # MediaPipe imports matplotlib and an audio library; nothing else here needs either.
-            import mediapipe
-            from mediapipe.tasks.python import BaseOptions, vision
+            mediapipe = importlib.import_module("mediapipe")
+            tasks = importlib.import_module("mediapipe.tasks.python")
         except (ImportError, OSError) as error:
             raise AusynthError(
                 f"MediaPipe cannot be loaded: {error}", expected="the extra `faces`", do=_INSTALL
@@ -56,10 +60,10 @@ class MediaPipeFinder:
         self._mediapipe = mediapipe
         try:
             data = path.read_bytes()
-            options = vision.FaceLandmarkerOptions(
-                base_options=BaseOptions(model_asset_buffer=data), output_face_blendshapes=True, num_faces=2
+            options = tasks.vision.FaceLandmarkerOptions(
+                base_options=tasks.BaseOptions(model_asset_buffer=data), output_face_blendshapes=True, num_faces=2
             )
-            self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
+            self._landmarker: Any = tasks.vision.FaceLandmarker.create_from_options(options)
         except (OSError, RuntimeError, ValueError) as error:
             raise AusynthError(
                 f"MediaPipe does not take the model {path}: {error}",

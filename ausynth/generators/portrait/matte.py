@@ -16,7 +16,7 @@ Flags = NDArray[np.bool_]
 
 _ROUNDS: Final = 3
 _PLAIN_SHARE: Final = 0.06
-"""A background is plain where this share of the picture's rim (without the bottom) is smooth, and of one shaded colour."""
+"""A background is plain where this share of the picture's rim is smooth, and of one shaded colour."""
 
 _LIKELY: Final = 5.0
 """Distance from the background's colour, in its noise, from which a place near the face is likely the person."""
@@ -28,10 +28,10 @@ _SMOOTH: Final = 0.012
 def person_matte(photo_HW3: Pixels, face_HW: Pixels) -> Pixels:
     """Return (H, W) uint8, 255 where the photograph shows the person.
 
-    A plain background is recognised by the picture's rim. GrabCut (Rother, Kolmogorov and Blake, 2004) tells person from
-    background; near the border between them a pixel's share is where its colour lies between the colours of background
-    and person nearby, smoothed along the photograph's edges (guided filter: He, Sun and Tang, 2010). On a plain
-    background that also finds single locks of hair.
+    A plain background is recognised by the picture's rim. GrabCut (Rother, Kolmogorov and Blake, 2004) tells person
+    from background; near the border between them a pixel's share is where its colour lies between the colours of
+    background and person nearby, smoothed along the photograph's edges (guided filter: He, Sun and Tang, 2010). On a
+    plain background that also finds single locks of hair.
 
     Args:
         photo_HW3: (H, W, 3) uint8 sRGB.
@@ -39,13 +39,13 @@ def person_matte(photo_HW3: Pixels, face_HW: Pixels) -> Pixels:
     """
     import cv2
 
-    image = photo_HW3.astype(np.float32) / 255
+    image = np.asarray(photo_HW3, np.float32) / np.float32(255)
     face_HW = _filled(face_HW)
     plain, away = _plain_background(image)
     labels = _first_guess(face_HW, away)
     bgr = cv2.cvtColor(photo_HW3, cv2.COLOR_RGB2BGR)
     cv2.setRNGSeed(0)
-    cv2.grabCut(bgr, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(bgr, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = _largest(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)))
     return _softened(image, person, plain, away)
 
@@ -185,8 +185,8 @@ def _softened(image: Floats, person: Pixels, plain: Floats | None, away: Floats)
     sure = cv2.erode(person, np.ones((band, band), np.uint8), borderType=cv2.BORDER_REPLICATE)
     reach = band if plain is None else (width // 5) | 1
     sure_not = cv2.erode(1 - person, np.ones((reach, reach), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    colour = _nearby(image, sure)
-    background = plain if plain is not None else _nearby(image, sure_not)
+    colour = _nearby(image, sure > 0)
+    background = plain if plain is not None else _nearby(image, sure_not > 0)
     line = colour - background
     along = ((image - background) * line).sum(2) / np.maximum((line**2).sum(2), 2e-3)
     if plain is not None:
@@ -194,10 +194,10 @@ def _softened(image: Floats, person: Pixels, plain: Floats | None, away: Floats)
         along = along * np.clip((away - 2.5) / 3, 0, 1)
     alpha = np.where(sure > 0, 1, np.where(sure_not > 0, 0, np.clip(along * 1.08 - 0.04, 0, 1))).astype(np.float32)
     alpha = _guided(image.mean(2), alpha, radius=max(1, width // 128), smooth=1e-4)
-    return np.rint(np.clip(alpha * 1.06 - 0.03, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(alpha * 1.06 - 0.03, 0, 1) * 255), np.uint8)
 
 
-def _nearby(image: Floats, chosen: Pixels) -> Floats:
+def _nearby(image: Floats, chosen: Flags) -> Floats:
     """Return the mean colour of chosen pixels around every pixel, from as near as there are some."""
     import cv2
 

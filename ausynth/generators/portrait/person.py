@@ -53,8 +53,8 @@ class PersonShape:
     def vertices(self, head: IctHead) -> Floats:
         """Return the (V, 3) float32 neutral head of this person.
 
-        The spline moves the front of the head in x and y. Eyeballs stay balls, and jaws keep their teeth: each moves as a
-        whole, with the mean of its own vertices.
+        The spline moves the front of the head in x and y. Eyeballs stay balls, and jaws keep their teeth: each moves as
+        a whole.
         """
         shaped_V3 = head.person(self.weights)
         moved_V2 = thin_plate(shaped_V3[:, :2], self.knots, self.pull)
@@ -129,14 +129,14 @@ class PhotoCamera:
 
 
 def thin_plate(points_N2: Floats, knots_K2: Floats, pull_K2: Floats) -> Floats:
-    """Return (N, 2) float32: how a thin-plate spline (Bookstein, 1989) moves points; `pull_K2` as `pull` in `PersonShape`."""
+    """Return (N, 2) float32: how a thin-plate spline (Bookstein, 1989) moves points; see `PersonShape`."""
     points_N2, moved = np.asarray(points_N2, np.float32), np.zeros((len(points_N2), 2), np.float32)
     for knot_2, pull_2 in zip(knots_K2, pull_K2, strict=False):
         square_N = ((points_N2 - knot_2) ** 2).sum(1)
         moved += (square_N * np.log(np.maximum(square_N, 1e-12)))[:, None] * pull_2
-    return moved + pull_K2[-3] + points_N2 @ pull_K2[-2:]
+    return np.asarray(moved + pull_K2[-3] + points_N2 @ pull_K2[-2:], np.float32)
 
 
 def _smoothstep(value: Floats, low: float, high: float) -> Floats:
     share = np.clip((value - low) / (high - low), 0, 1)
-    return (share * share * (3 - 2 * share)).astype(np.float32)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)

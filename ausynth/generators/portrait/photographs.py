@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ausynth.errors import AusynthError, ConfigurationError, FrameError
 from ausynth.generators.portrait.building import Person, Photograph
 from ausynth.generators.portrait.landmark_files import find_file, read_landmarks
-from ausynth.generators.portrait.landmarks import Landmarks
 from ausynth.sources.base import Source
 
 __all__ = ["find_photographs", "neutral_frames"]
@@ -41,9 +40,9 @@ def find_photographs(
 
     Args:
         folder: with the photographs in it or below.
-        people: a csv file with a row a photograph: a column `file` (path under `folder`), `identity` or `name` (whom it
-            shows; several rows may show one person), and whatever else is known: `licence` and `source` are used, `age`,
-            `gender` and `ethnicity` go into the bank. Without it each file is a person of its own.
+        people: a csv file with a row a photograph: a column `file` (path under `folder`), `identity` or `name` (whom
+            it shows; several rows may show one person), and whatever else is known: `licence` and `source` are used,
+            `age`, `gender` and `ethnicity` go into the bank. Without it each file is a person of its own.
         where: only rows of `people` with these values: {"role": "bank", "expression": "neutral"}.
         licence, source: of photographs whose row names none.
         landmark_folder: where landmark files lie; None: beside the photographs.
@@ -134,7 +133,7 @@ def _frame(source: Any, row: int) -> Pixels:
     # A prepared data set has cut the faces out already, and keeps no more than that.
     out = np.empty((1, 256, 256, 3), np.uint8)
     source.read([row], out)
-    return out[0]
+    return np.asarray(out[0], np.uint8)
 
 
 def _read(path: Path) -> Pixels:
@@ -174,9 +173,9 @@ def _listed(people: Path, where: Mapping[str, str]) -> list[dict[str, str]]:
     chosen = []
     for row in rows:
         if all(row[name] == value for name, value in where.items()):
-            file = row.pop(file_column)
-            name = row.pop(name_column) if name_column else Path(file).with_suffix("").as_posix()
-            chosen.append({**row, "file": file, "name": name})
+            path = row.pop(file_column)
+            name = row.pop(name_column) if name_column else Path(path).with_suffix("").as_posix()
+            chosen.append({**row, "file": path, "name": name})
     return chosen
 
 

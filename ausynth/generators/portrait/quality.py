@@ -26,7 +26,7 @@ class Limits:
         error: mean distance of the inner landmarks from the fitted head before the warp, as a share of the eye span.
         lip_gap: between the lips, as a share of the eye span, at most.
         lid_gap: between the lids, as a share of an eye's width, at least.
-        smile, jaw, blink: MediaPipe's scores for a smile, an open jaw and closed eyes, at most; landmark files say none.
+        smile, jaw, blink: MediaPipe's scores for a smile, an open jaw, closed eyes, at most; files have none.
         fringe: share of the forehead just over either brow that is as dark as hair, at most.
         background: share of the face that the matte takes for background, at most.
     """
@@ -107,7 +107,10 @@ def fringe(photo_HW3: Pixels, landmarks: Landmarks) -> float:
     light = photo_HW3.astype(np.float32).mean(2)
     points, span = landmarks.points, landmarks.eye_span
     # From the inner corners of the eyes down to the corners of the mouth, within the cheeks.
-    cheeks = [_polygon(light, points[[eye, nose, mouth, jaw]]) for eye, nose, mouth, jaw in ((41, 31, 48, 3), (46, 35, 54, 13))]
+    cheeks = [
+        _polygon(light, points[[eye, nose, mouth, jaw]])
+        for eye, nose, mouth, jaw in ((41, 31, 48, 3), (46, 35, 54, 13))
+    ]
     shares = []
     up = points[27] - points[8]
     up = up / max(float(np.linalg.norm(up)), 1e-6)
