@@ -24,13 +24,12 @@ def draw_backdrop(noise: int, amount: float, size: int) -> Floats:
         amount: 0 is always the same plain gray; 1 walls, rooms, windows, greenery and lights out of focus.
         size: of the picture in pixels.
     """
-    plain_HW3 = np.broadcast_to(_PLAIN, (_POINTS, _POINTS, 3))
-    scene_HW3 = plain_HW3
-    if amount > 0:
-        draw = stream("background", noise)
-        kind = draw.choice(5, p=(0.3, 0.3, 0.15, 0.15, 0.1))
-        scene_HW3 = (_wall, _room, _garden, _window, _bokeh)[kind](draw)
-        scene_HW3 = plain_HW3 + np.float32(amount) * (scene_HW3 - plain_HW3)
+    if amount == 0:
+        return np.broadcast_to(_PLAIN, (size, size, 3)).copy()
+    draw = stream("background", noise)
+    kind = draw.choice(5, p=(0.3, 0.3, 0.15, 0.15, 0.1))
+    scene_HW3 = (_wall, _room, _garden, _window, _bokeh)[kind](draw)
+    scene_HW3 = _PLAIN + np.float32(amount) * (scene_HW3 - _PLAIN)
     large = cv2.resize(np.ascontiguousarray(scene_HW3, np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     return np.clip(large, 0.002, 1.2).astype(np.float32)
 

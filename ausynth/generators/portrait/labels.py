@@ -10,6 +10,7 @@ from ausynth.generators.portrait.draw import Artist
 from ausynth.generators.portrait.shape import Face, Shaper
 from ausynth.generators.portrait.sitter import Sitter
 from ausynth.generators.portrait.table import AUS, load_table
+from ausynth.generators.rendered import mesh
 from ausynth.generators.rendered.camera import View
 from ausynth.generators.rendered.kernels import Integers, kernel
 from ausynth.generators.rendered.lips import intensity_of_gap
@@ -20,8 +21,9 @@ __all__ = ["Labeller", "intensity_of_drop"]
 _COLUMN: Final = {au: a for a, au in enumerate(AUS)}
 _STEP: Final = 0.05  # of intensity: what the measurement resolves; keeps "2" from becoming 1.9999 at a threshold of 2
 _LEAST_DROP: Final = 0.02  # of AU26 at 5: less is no jaw drop
-_LEAST_SEEN: Final = 0.35  # of the region on the better side
+_LEAST_SEEN: Final = 0.4  # of the disc that is seen best, on either side of the face
 _FACING: Final = 0.08
+_FACING_AT_REST: Final = 0.2
 _CLOSED_EYES_HIDE: Final = (7,)
 
 
@@ -42,30 +44,36 @@ class Labeller:
         topology = shaper.topology
         self._outer = np.ascontiguousarray(topology.triangles[: topology.outer])
         rest_N3 = topology.rest[: topology.skin]
+        # What is turned in at rest (the lips' inside, the nostrils) says nothing about the view.
+        turned_N = mesh.normals(topology.rest, self._outer)[: topology.skin, 2] > _FACING_AT_REST
+        turned_N[np.concatenate([topology.lips_upper.ravel(), topology.lips_lower.ravel()])] = False
+        turned_N &= rest_N3[:, 2] > 4
         table = load_table()
-        regions: list[Integers] = []
-        for au in AUS:
+        discs: list[Integers] = []
+        owners = []
+        for a, au in enumerate(AUS):
             for side in (1, -1):
-                inside_N = np.zeros(len(rest_N3), bool)
                 for x, y, radius in table.regions[au]:
-                    inside_N |= np.hypot(side * rest_N3[:, 0] - x, rest_N3[:, 1] - y) < radius
-                inside_N &= rest_N3[:, 2] > 4
-                regions.append(np.flatnonzero(inside_N).astype(np.int32))
-        self._members = np.concatenate(regions).astype(np.int32)
-        self._starts = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int32)
+                    near_N = np.hypot(side * rest_N3[:, 0] - x, rest_N3[:, 1] - y) < radius
+                    discs.append(np.flatnonzero(near_N & turned_N).astype(np.int32))
+                    owners.append(a)
+        self._members = np.concatenate(discs).astype(np.int32)
+        self._starts = np.concatenate([[0], np.cumsum([len(disc) for disc in discs])]).astype(np.int32)
+        self._owners = np.array(owners)
 
     def row(self, sitter: Sitter, face: Face, view: View) -> Floats:
         """Return (A,) intensities 0-5 over `AUS`: AU25 and AU26 as measured, NaN where the view hides the AU's region."""
         row_A = face.intensity.copy()
         row_A[_COLUMN[25]] = intensity_of_gap(face.gap_cm)
         row_A[_COLUMN[26]] = intensity_of_drop(face.drop_cm, self._full_drop)
-        posed_V3, seen_V3, _, _ = self._artist.pose(sitter, face, view, 1)
+        _, seen_V3, _, _ = self._artist.pose(sitter, face, view, 1)
         seen_R = np.empty(len(self._starts) - 1, np.float32)
         _share_seen(seen_V3, self._outer, self._members, self._starts, np.float32(_FACING), seen_R)
-        row_A[seen_R.reshape(len(AUS), 2).max(1) < _LEAST_SEEN] = np.nan
+        best_A = np.zeros(len(AUS), np.float32)
+        np.maximum.at(best_A, self._owners, seen_R)
+        row_A[best_A < _LEAST_SEEN] = np.nan
         if face.blink > 0.5:
             row_A[[_COLUMN[au] for au in _CLOSED_EYES_HIDE]] = np.nan
-        del posed_V3
         return row_A
 
 
@@ -73,7 +81,7 @@ class Labeller:
 def _share_seen(  # noqa: PLR0917
     seen_V3: Floats, triangles_T3: Integers, members_M: Integers, starts_R: Integers, facing: np.float32, seen_R: Floats
 ) -> None:
-    """Write the share of each region's vertices that lie inside the picture and on a surface turned to the viewer.
+    """Write the share of each disc's vertices that lie inside the picture and on a surface turned to the viewer.
 
     A vertex is turned to the viewer where the triangles around it cover, as seen, an area with its front: their signed
     area, weighed against the unsigned one.

@@ -77,7 +77,8 @@ def draw_light(noise: int, amount: float, photo_93: Floats) -> Light:
         around_3 = photo_93[[3, 1, 7], 1] * np.array([1, 1, 0], np.float32) + np.array([0, 0, 0.5], np.float32)
         key_3 = (around_3 / np.linalg.norm(around_3)).astype(np.float32)
     strength = np.float32(amount * share * exposure + (1 - amount) * 0.1)
-    return Light(weights_93, key_3, (key_colour_3 * strength).astype(np.float32))
+    seen_3 = 1 + np.float32(amount) * (key_colour_3 - 1)
+    return Light(weights_93, key_3, (seen_3 * strength).astype(np.float32))
 
 
 def _direction(around: float, above: float) -> Floats:

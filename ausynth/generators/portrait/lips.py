@@ -21,7 +21,10 @@ def lips_of(topology: Topology) -> Lips:
     rims = [np.unique(columns) for columns in (topology.lips_upper, topology.lips_lower)]
     corners = np.intersect1d(*rims)
     upper_N, lower_N = (_distance(rest_N3, topology.rest[np.setdiff1d(rim, corners)]) for rim in rims)
-    slit_K3 = topology.rest[np.concatenate([topology.lips_upper[:, -5:].ravel(), topology.lips_lower[:, -5:].ravel()])]
+    # Where the lips meet: of each column the point that is nearest to the other lip.
+    meets = (topology.lips_upper, np.argmin), (topology.lips_lower, np.argmax)
+    slit = [columns[np.arange(len(columns)), pick(topology.rest[columns, 1], axis=1)] for columns, pick in meets]
+    slit_K3 = topology.rest[np.concatenate(slit)]
     near, far = _REACH_CM
     fade_N = np.clip((far - _distance(rest_N3, slit_K3)) / (far - near), 0, 1)
     fade_N = fade_N * fade_N * (3 - 2 * fade_N)
