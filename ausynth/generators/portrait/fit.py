@@ -46,6 +46,7 @@ class Fit:
         shape: the person.
         camera: the photograph's.
         inner_error: mean distance of the 51 inner landmarks before the warp, as a share of the eye span.
+        worst_error: the largest of those distances.
         yaw, pitch, roll: degrees; positive: to the person's left, down, to the person's right.
         strangeness: root mean square of the identity weights, in standard deviations.
     """
@@ -53,6 +54,7 @@ class Fit:
     shape: PersonShape
     camera: PhotoCamera
     inner_error: float
+    worst_error: float
     yaw: float
     pitch: float
     roll: float
@@ -82,14 +84,16 @@ def fit_head(head: IctHead, landmarks: Landmarks) -> Fit:
     missed_L2 = points_L2 - camera.project(shaped_L3.astype(np.float32))[:, :2]
     shape = _warped(weights_M.astype(np.float32), shaped_L3, missed_L2, camera)
     yaw, pitch, roll = np.degrees(pose[:3])
+    missed_I = np.linalg.norm(missed_L2[JAW.stop :], axis=1) / landmarks.eye_span
     return Fit(
-        shape,
-        camera,
-        float(np.linalg.norm(missed_L2[17:], axis=1).mean() / landmarks.eye_span),
-        float(yaw),
-        float(pitch),
-        float(roll),
-        float(np.sqrt((weights_M**2).mean())),
+        shape=shape,
+        camera=camera,
+        inner_error=float(missed_I.mean()),
+        worst_error=float(missed_I.max()),
+        yaw=float(yaw),
+        pitch=float(pitch),
+        roll=float(roll),
+        strangeness=float(np.sqrt((weights_M**2).mean())),
     )
 
 

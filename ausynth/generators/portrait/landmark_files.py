@@ -67,7 +67,10 @@ def _lines(path: Path) -> Any:
 def _matlab(path: Path) -> Any:
     import scipy.io
 
-    found = scipy.io.loadmat(path)
+    try:
+        found = scipy.io.loadmat(path)
+    except (NotImplementedError, scipy.io.matlab.MatReadError) as error:  # of version 7.3; cut off
+        raise ValueError(str(error)) from error
     arrays = [value for name, value in found.items() if not name.startswith("__") and np.shape(value) in _SHAPES]
     if len(arrays) != 1:
         raise ValueError(f"{len(arrays)} variables with 68 points")

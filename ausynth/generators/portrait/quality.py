@@ -24,6 +24,7 @@ class Limits:
         eye_span: pixels between the outer eye corners, at least.
         yaw, pitch, roll: degrees from frontal, at most.
         error: mean distance of the inner landmarks from the fitted head before the warp, as a share of the eye span.
+        worst: the largest of those distances: a landmark that was found elsewhere.
         lip_gap: between the lips, as a share of the eye span, at most.
         lid_gap: between the lids, as a share of an eye's width, at least.
         smile, jaw, blink: MediaPipe's scores for a smile, an open jaw, closed eyes, at most; files have none.
@@ -36,6 +37,7 @@ class Limits:
     pitch: float = 12.0
     roll: float = 15.0
     error: float = 0.035
+    worst: float = 0.12
     lip_gap: float = 0.035
     lid_gap: float = 0.14
     smile: float = 0.35
@@ -82,6 +84,10 @@ def fit_problems(fit: Fit, limits: Limits) -> list[str]:
     if fit.inner_error > limits.error:
         problems.append(
             f"the head does not fit: landmarks are missed by {fit.inner_error:.3f} eye spans, at most {limits.error:g}"
+        )
+    elif fit.worst_error > limits.worst:
+        problems.append(
+            f"the head does not fit: one landmark is missed by {fit.worst_error:.2f} eye spans, at most {limits.worst:g}"
         )
     return problems
 
