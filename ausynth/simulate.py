@@ -157,7 +157,7 @@ def simulate(
 
 
 def laboratory(simulation: Simulation, options: Mapping[str, Any] | None = None) -> Generator:
-    """Return the package's renderer as it stands in a laboratory: one grey wall, steady light, frames of the right size.
+    """Return the package's renderer as it stands in a laboratory: one grey wall, steady light, frames of that size.
 
     Args:
         simulation: what it is for.

@@ -1,4 +1,4 @@
-"""A head of a few hundred vertices and a bank of painted people, for tests of the portrait look without outside data."""
+"""A head of a few hundred vertices and a bank of painted people, for tests without outside data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ SHAPES = (
     "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress",
     "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer",
 )  # fmt: skip
-WHOLE = ("jawOpen", "mouthClose", "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper")
+WHOLE = (
+    "jawOpen",
+    "mouthClose",
+    "mouthPucker",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+)
 
 X = np.linspace(-9, 9, 37)
 Y = np.linspace(-12, 12.5, 50)
@@ -107,7 +115,8 @@ def head_data() -> bytes:
 
 PLACES = {  # of each shape: x and y on the left half, radius, and (outward, up) in centimetres
     "browDown": (2.0, 6.0, 2.0, -0.2, -0.5), "browInnerUp": (1.5, 6.2, 1.8, 0, 0.6),
-    "browOuterUp": (4.5, 6.2, 2.0, 0, 0.7), "cheekRaiser": (4.0, 1.0, 2.0, 0, 0.5), "cheekSquint": (4.0, 1.0, 2.0, 0, 0.5),
+    "browOuterUp": (4.5, 6.2, 2.0, 0, 0.7), "cheekRaiser": (4.0, 1.0, 2.0, 0, 0.5),
+    "cheekSquint": (4.0, 1.0, 2.0, 0, 0.5),
     "eyeBlink": (3.0, 4.2, 0.7, 0, -1.0), "eyeSquint": (3.0, 2.8, 0.7, 0, 0.3), "eyeWide": (3.0, 4.2, 0.7, 0, 0.4),
     "mouthDimple": (2.6, -3.4, 1.2, 0.4, 0), "mouthFrown": (2.4, -3.5, 1.5, 0, -0.7),
     "mouthLowerDown": (1.0, -4.1, 1.2, 0, -0.6), "mouthPress": (1.5, -3.4, 1.5, 0.1, 0),

@@ -1,9 +1,9 @@
-"""The portrait look: the same conditions are the same bits, labels say what the mesh shows, every option does its part."""
+"""The portrait look: the same conditions are the same bits, labels say what the mesh shows, options do their part."""
 
 from __future__ import annotations
 
+import itertools
 import pickle
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,9 +56,9 @@ def small(bank: FaceBank, head: IctHead) -> PortraitGenerator:
 
 
 @pytest.fixture
-def asset_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def asset_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AUSYNTH_ASSETS", str(folder))
-    yield folder
+    return folder
 
 
 def still(bank: FaceBank, head: IctHead, size: int = 64, **options: object) -> PortraitGenerator:
@@ -89,7 +89,9 @@ def test_any_size_keeps_the_contract(bank: FaceBank, head: IctHead, size: int, s
     check_generator(PortraitGenerator(bank, size, supersample=supersample, head=head), samples=2)
 
 
-def test_threads_of_a_fresh_generator_give_the_same_bits(bank: FaceBank, head: IctHead, small: PortraitGenerator) -> None:
+def test_threads_of_a_fresh_generator_give_the_same_bits(
+    bank: FaceBank, head: IctHead, small: PortraitGenerator
+) -> None:
     conditions, fresh = some_conditions(8), PortraitGenerator(bank, 48, head=head)
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda _: fresh.generate(conditions).images, range(3)))
@@ -115,7 +117,7 @@ def test_companions_do_not_matter(small: PortraitGenerator, order: list[int], cu
     noise=st.integers(0, 2**62),
     size=st.sampled_from((32, 61, 128, 512)),
 )
-def test_any_face_is_finite_inside_the_picture_and_the_same_again(
+def test_any_face_is_finite_inside_the_picture_and_the_same_again(  # noqa: PLR0917
     bank: FaceBank, head: IctHead, intensity: list[float], identity: int, noise: int, size: int
 ) -> None:
     generator = made_at(bank, head, size)
@@ -243,13 +245,13 @@ def test_lines_deepen_with_their_action_unit_alone() -> None:
     assert not zero.any()
     glabella = channels().index("glabella")
     grown = [depths(asking({4: level}).intensity[0], 1.0) for level in range(1, 6)]
-    assert all(a[glabella] < b[glabella] for a, b in zip(grown, grown[1:]))
+    assert all(a[glabella] < b[glabella] for a, b in itertools.pairwise(grown))
     assert np.flatnonzero(grown[-1]).tolist() == [glabella]
 
 
 OPTIONS = [
-    ("yaw", 10), ("pitch", 6), ("roll", 5), ("jitter", 0.05), ("gaze", 10), ("blink", 1), ("light", 1), ("background", 1),
-    ("asymmetry", 0.3), ("blur", 1), ("grain", 1), ("jpeg", (30, 60)), ("distance", (40, 45)), ("wrinkles", 0),
+    ("yaw", 10), ("pitch", 6), ("roll", 5), ("jitter", 0.05), ("gaze", 10), ("blink", 1), ("light", 1),
+    ("background", 1), ("asymmetry", 0.3), ("blur", 1), ("grain", 1), ("jpeg", (30, 60)), ("distance", (40, 45)), ("wrinkles", 0),
     ("blend", False), ("supersample", 2),
 ]  # fmt: skip
 
@@ -394,7 +396,13 @@ def test_a_missing_bank_and_a_missing_head_say_what_to_do(
 def test_a_stream_takes_the_look_as_options(asset_folder: Path) -> None:
     options = {"look": "portrait", "bank": str(asset_folder / "bank")}
     stream = MixedStream(
-        real=None, ratio=1, generator=pickle.loads(pickle.dumps(options)), image_size=48, batch_size=4, threads=0, prefetch=0
+        real=None,
+        ratio=1,
+        generator=pickle.loads(pickle.dumps(options)),
+        image_size=48,
+        batch_size=4,
+        threads=0,
+        prefetch=0,
     )
     batch = stream.batch(0)
     assert batch["image"].shape == (4, 3, 48, 48)
@@ -414,7 +422,8 @@ def test_the_commands_take_the_look(asset_folder: Path, tmp_path: Path) -> None:
     done = runner.invoke(app, [*warm, "--image-size", "32", "--workers", "0", *bank])
     assert done.exit_code == 0, done.output
     done = runner.invoke(
-        app, ["simulate", "disfa", str(tmp_path / "practice"), "--subjects", "1", "--frames", "3", "--size", "48", *bank]
+        app,
+        ["simulate", "disfa", str(tmp_path / "practice"), "--subjects", "1", "--frames", "3", "--size", "48", *bank],
     )
     assert done.exit_code == 0, done.output
     readme = (tmp_path / "practice" / "README.txt").read_text()
@@ -422,7 +431,20 @@ def test_the_commands_take_the_look(asset_folder: Path, tmp_path: Path) -> None:
     assert "No person is shown" not in readme
     done = runner.invoke(
         app,
-        ["preview", "--real", "none", "--ratio", "1", "--out", str(tmp_path / "sheets"), "--image-size", "48", "--batch-size", "4", *bank],
+        [
+            "preview",
+            "--real",
+            "none",
+            "--ratio",
+            "1",
+            "--out",
+            str(tmp_path / "sheets"),
+            "--image-size",
+            "48",
+            "--batch-size",
+            "4",
+            *bank,
+        ],
     )
     assert done.exit_code == 0, done.output
     assert (tmp_path / "sheets" / "aus.png").stat().st_size > 10_000
@@ -436,4 +458,4 @@ def test_conditions_with_other_columns_are_refused(small: PortraitGenerator) -> 
 
 
 def test_its_action_units_are_the_union_of_the_data_sets() -> None:
-    assert facs.UNION_17 == PortraitGenerator.aus
+    assert PortraitGenerator.aus == facs.UNION_17

@@ -130,7 +130,9 @@ MOVES = {  # landmarks whose height (+: higher) or distance from the middle (x) 
 
 
 @pytest.mark.parametrize("au", sorted(MOVES))
-def test_action_units_move_what_facs_says_and_further_with_intensity(shaper: Shaper, people: list[np.ndarray], au: int) -> None:
+def test_action_units_move_what_facs_says_and_further_with_intensity(
+    shaper: Shaper, people: list[np.ndarray], au: int
+) -> None:
     axis, which, sign = MOVES[au]
     points = shaper.topology.landmarks[list(which)]
     for neutral in people[:3]:

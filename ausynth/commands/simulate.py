@@ -31,8 +31,8 @@ def simulate(
 ) -> None:
     """Make a practice copy of DISFA or BP4D from rendered faces, in the real set's layout, with its label statistics.
 
-    No licence is needed, and with the procedural look no person is shown: it is there to try the library on. Interrupt it at any time; the same
-    command goes on where it was.
+    No licence is needed, and with the procedural look no person is shown: it is there to try the library on.
+    Interrupt it at any time; the same command goes on where it was.
     """
     from typing import cast
 

@@ -7,6 +7,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from ausynth.generators.portrait.pixels import blurred
 from ausynth.generators.rendered.draws import stream
 from ausynth.labels import Floats
 
@@ -46,16 +47,12 @@ def _grid() -> tuple[Floats, Floats]:
     return x, y
 
 
-def _soft(image: Floats, sigma: float) -> Floats:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), np.float32)
-
-
 def _gradient(draw: np.random.Generator, brightness: float) -> Floats:
     x, y = _grid()
     angle, slope = draw.uniform(0, 2 * np.pi), draw.uniform(0.05, 0.5)
     ramp = 1 + slope * (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5))
     spot = 1 + draw.uniform(0, 0.6) * np.exp(-((x - draw.uniform(0, 1)) ** 2 + (y - draw.uniform(0, 1)) ** 2) / 0.25)
-    return (ramp * spot)[..., None].astype(np.float32) * _colour(draw, brightness)
+    return np.asarray((ramp * spot)[..., None] * _colour(draw, brightness), np.float32)
 
 
 def _brightness(draw: np.random.Generator) -> float:
@@ -77,7 +74,7 @@ def _room(draw: np.random.Generator) -> Floats:
         inside = ((x > left) & (x < left + width) & (y > top) & (y < top + height))[..., None]
         thing = _colour(draw, float(np.clip(brightness * np.exp(draw.normal(0, 0.7)), 0.01, 1)), 0.3)
         image = np.where(inside, image * 0.2 + 0.8 * thing, image)
-    return _soft(image, draw.uniform(1.2, 4.5))
+    return blurred(image, draw.uniform(1.2, 4.5))
 
 
 def _garden(draw: np.random.Generator) -> Floats:
@@ -85,11 +82,11 @@ def _garden(draw: np.random.Generator) -> Floats:
     _, y = _grid()
     green = np.array([0.16, 0.21, 0.09], np.float32) * draw.uniform(0.4, 1.6) * (1 + 0.15 * draw.standard_normal(3))
     sky = np.array([0.62, 0.70, 0.78], np.float32) * draw.uniform(0.5, 1.1)
-    blobs = sum(_soft(draw.standard_normal((_POINTS, _POINTS)).astype(np.float32), s) * s for s in (1.5, 3.0, 6.0))
+    blobs = sum(blurred(draw.standard_normal((_POINTS, _POINTS)).astype(np.float32), s) * s for s in (1.5, 3.0, 6.0))
     horizon = draw.uniform(-0.2, 0.7)
     share = np.clip((y - horizon) / 0.3 + 0.5 + 0.5 * np.asarray(blobs), 0, 1)[..., None]
     image = share * green * np.exp(0.35 * np.asarray(blobs))[..., None] + (1 - share) * sky
-    return _soft(image.astype(np.float32), draw.uniform(1.0, 2.5))
+    return blurred(image.astype(np.float32), draw.uniform(1.0, 2.5))
 
 
 def _window(draw: np.random.Generator) -> Floats:
@@ -100,7 +97,7 @@ def _window(draw: np.random.Generator) -> Floats:
     pane = (x > left) & (x < left + width) & (y > top) & (y < top + draw.uniform(0.5, 1.0))
     bar = np.abs(x - (left + width / 2)) < 0.02
     image = np.where((pane & ~bar)[..., None], _colour(draw, float(draw.uniform(0.6, 1.0)), 0.12), image)
-    return _soft(image, draw.uniform(1.0, 3.5))
+    return blurred(image, draw.uniform(1.0, 3.5))
 
 
 def _bokeh(draw: np.random.Generator) -> Floats:
@@ -112,4 +109,4 @@ def _bokeh(draw: np.random.Generator) -> Floats:
         distance = np.hypot(x - draw.uniform(0, 1), y - draw.uniform(0, 1))
         disc = np.clip((radius - distance) / 0.02, 0, 1)[..., None]
         image = image + disc * _colour(draw, float(draw.uniform(0.05, 0.4)), 0.45)
-    return _soft(image.astype(np.float32), 0.7)
+    return blurred(image.astype(np.float32), 0.7)

@@ -8,17 +8,18 @@ from typing import Final
 import numpy as np
 
 from ausynth.generators.portrait.backdrop import draw_backdrop
+from ausynth.generators.portrait.geometry import normals, project
+from ausynth.generators.portrait.kernels import Integers, kernel
 from ausynth.generators.portrait.layer import carry
 from ausynth.generators.portrait.light import draw_light, shade_of
+from ausynth.generators.portrait.pixels import LINEAR
 from ausynth.generators.portrait.raster import box_of, clear, rasterise
-from ausynth.generators.portrait.shade import LINEAR, Front, Lens, Sheet, shade
-from ausynth.generators.portrait.shape import Eyes, Face, Shaper
+from ausynth.generators.portrait.shade import Front, Lens, Sheet, shade
+from ausynth.generators.portrait.shape import Face, Shaper
 from ausynth.generators.portrait.sitter import Sitter
-from ausynth.generators.portrait.topology import Topology
 from ausynth.generators.portrait.wrinkles import grooves
-from ausynth.generators.rendered import mesh, raster
+from ausynth.generators.rendered import mesh
 from ausynth.generators.rendered.camera import View, rotation
-from ausynth.generators.rendered.kernels import Integers, kernel
 from ausynth.labels import Floats
 
 __all__ = ["Artist", "Drawing", "Settings"]
@@ -76,7 +77,7 @@ class Artist:
         self._at_rest_V = (1 - 0.22 * topology.lid_edge).astype(np.float32)
 
     def pose(self, sitter: Sitter, face: Face, view: View, points: int) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return the turned vertices, as seen in a picture of `points` points, the turn and what the camera looks at."""
+        """Return the turned vertices, as seen in a picture of `points` points, the turn and the camera's target."""
         turn_33 = rotation(view.yaw, view.pitch, view.roll)
         pivot_3 = np.array(_PIVOT_CM, np.float32)
         posed_V3 = mesh.pose(face.vertices, turn_33, pivot_3, self._turning_V)
@@ -87,7 +88,7 @@ class Artist:
     def _project(self, posed_V3: Floats, target_3: Floats, sitter: Sitter, view: View, points: int) -> Floats:
         scale = points / (_FRAME * sitter.build.height) * view.zoom
         middle_2 = np.array([0.5 + view.shift[0], _MIDDLE + view.shift[1]], np.float32) * np.float32(points)
-        return raster.project(posed_V3, target_3, np.float32(view.distance), np.float32(scale), middle_2)
+        return project(posed_V3, target_3, np.float32(view.distance), np.float32(scale), middle_2)
 
     def draw(self, sitter: Sitter, face: Face, view: View, noise: int, light_HW3: Floats) -> Drawing:
         """Write the light of one picture into (P, P, 3) `light_HW3`, and return what it shows."""
@@ -107,7 +108,7 @@ class Artist:
             rasterise(
                 seen_V3, triangles_T3, topology.outer, len(triangles_T3), box_4, nearest_HW, triangle_HW, weights_HW2
             )
-        normals_V3 = mesh.normals(posed_V3, triangles_T3)
+        normals_V3 = normals(posed_V3, triangles_T3)
         light = draw_light(noise, self._settings.light, sitter.light)
         shade_V3 = np.empty_like(posed_V3)
         shade_of(normals_V3, light.weights, shade_V3)

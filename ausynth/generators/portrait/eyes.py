@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ausynth.generators.portrait.kernels import Integers, Real, kernel
 from ausynth.generators.rendered.camera import rotation
-from ausynth.generators.rendered.kernels import Integers, Real, kernel
 from ausynth.labels import Floats
 
 __all__ = ["LID_RADII", "settle_lids", "turn_eyes"]

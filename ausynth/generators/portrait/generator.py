@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ausynth.errors import ConfigurationError
 from ausynth.generators.base import Conditions, Generated

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.generators.portrait.bank import BankFace, harmonics
+from ausynth.generators.portrait.pixels import LINEAR, blurred
 from ausynth.generators.portrait.raster import clear, rasterise
 from ausynth.generators.portrait.topology import EYE, Topology
 from ausynth.labels import Floats
@@ -31,13 +32,12 @@ _FINE: Final = 4
 def eye_maps(face: BankFace, topology: Topology, iris_3: Floats) -> Floats:
     """Return (2, P, P, 3) linear colours of the left and of the right eyeball without light, the pupil in the middle.
 
-    Column and row stand for x and -y of the direction from the eyeball's middle, from -`EXTENT` to `EXTENT`. Where the lids
-    were in the way, the colour that the eye shows elsewhere at the same distance from the pupil is taken.
+    Column and row stand for x and -y of the direction from the eyeball's middle, from -`EXTENT` to `EXTENT`. Where the
+    lids were in the way, the colour that the eye shows elsewhere at the same distance from the pupil is taken.
     """
     own_V3 = face.neutral[topology.source]
     seen = _seen(face, topology, own_V3)
-    photo = face.photo.astype(np.float32) / 255
-    linear = np.where(photo <= 0.04045, photo / 12.92, ((photo + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    light = LINEAR[face.photo]
     front_9 = harmonics(np.array([[0.0, 0.0, 1.0]], np.float32))[0]
     light_3 = np.clip(front_9 @ face.light, 0.25, 2.5)
     maps = []
@@ -51,9 +51,9 @@ def eye_maps(face: BankFace, topology: Topology, iris_3: Floats) -> Floats:
         middle_3, radius = ball.mean(0) + (mean_4[:3] - rest_3) * size, mean_4[3] * size
         pupil_2 = np.zeros(2, np.float32)
         for _ in range(2):  # where the pupil is, then the map around it
-            colours, known = _look(face, linear, seen, middle_3, radius, pupil_2)
+            colours, known = _look(face, light, seen, middle_3, radius, pupil_2)
             pupil_2 = pupil_2 + _offset(colours, known)
-        colours, known = _look(face, linear, seen, middle_3, radius, pupil_2)
+        colours, known = _look(face, light, seen, middle_3, radius, pupil_2)
         maps.append(_completed(colours / light_3, known, iris_3))
     return np.stack(maps).astype(np.float32)
 
@@ -70,9 +70,9 @@ def _seen(face: BankFace, topology: Topology, own_V3: Floats) -> Floats:
     rasterise(seen_V3.astype(np.float32), topology.triangles, 0, topology.outer, box, nearest, triangle, weights)
     is_eye = (triangle >= 0) & (topology.kinds[np.maximum(triangle, 0)] == EYE)
     # Lashes and the lids' shadow lie along the edge, thicker above.
-    core = cv2.erode(is_eye.astype(np.uint8), np.ones((5, 3), np.uint8))
-    lower = np.roll(cv2.erode(core, np.ones((5, 1), np.uint8)), 2, axis=0)
-    return cv2.GaussianBlur((core & lower).astype(np.float32), (0, 0), 1.0)
+    core = np.asarray(cv2.erode(is_eye.astype(np.uint8), np.ones((5, 3), np.uint8)), np.uint8)
+    lower = np.roll(np.asarray(cv2.erode(core, np.ones((5, 1), np.uint8)), np.uint8), 2, axis=0)
+    return blurred(core & lower, 1.0)
 
 
 def _grid() -> tuple[Floats, Floats]:
@@ -82,15 +82,18 @@ def _grid() -> tuple[Floats, Floats]:
 
 
 def _look(  # noqa: PLR0917
-    face: BankFace, linear: Floats, seen: Floats, middle_3: Floats, radius: float, pupil_2: Floats
+    face: BankFace, light: Floats, seen: Floats, middle_3: Floats, radius: float, pupil_2: Floats
 ) -> tuple[Floats, Floats]:
     x, y = _grid()
     x, y = x + pupil_2[0], y + pupil_2[1]
     z = np.sqrt(np.maximum(1 - x * x - y * y, 1e-3))
     points = middle_3 + radius * np.stack([x, y, z], axis=-1).reshape(-1, 3)
     at = face.camera.project(points.astype(np.float32))[:, :2].reshape(POINTS, POINTS, 2)
-    colours = cv2.remap(linear, at[..., 0] - 0.5, at[..., 1] - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    known = cv2.remap(seen, at[..., 0] * _FINE - 0.5, at[..., 1] * _FINE - 0.5, cv2.INTER_LINEAR)
+    maps = [at[..., i] * scale - np.float32(0.5) for scale in (1, _FINE) for i in (0, 1)]
+    colours = np.asarray(
+        cv2.remap(light, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
+    known = np.asarray(cv2.remap(seen, maps[2], maps[3], cv2.INTER_LINEAR), np.float32)
     known[x * x + y * y > 0.9] = 0
     return colours, known
 
@@ -132,14 +135,15 @@ def _completed(colours: Floats, known: Floats, iris_3: Floats) -> Floats:
     for r in range(_RINGS):
         if not np.isfinite(profile[r]).all():
             profile[r] = white if middle[r] > _IRIS else fallback[r]
-    profile = cv2.GaussianBlur(profile, (1, 3), 0.7)
+    padded = np.concatenate([profile[:1], profile, profile[-1:]])
+    profile = (padded[:-2] + 2.0 * profile + padded[2:]) / 4
     place = np.clip(radius / EXTENT * _RINGS - 0.5, 0, _RINGS - 1)
     low = np.minimum(place.astype(int), _RINGS - 2)
     share = (place - low)[..., None]
     filled = profile[low] * (1 - share) + profile[low + 1] * share
     # The white's own light and dark parts are the photograph's shadows: its colour is evened out.
     weight = np.clip((known - 0.3) / 0.6, 0, 1)[..., None]
-    return np.clip(filled + weight * (colours - filled), 0.004, 0.9)
+    return np.asarray(np.clip(filled + weight * (colours - filled), 0.004, 0.9), np.float32)
 
 
 def _painted(radius: NDArray[np.floating], iris_3: Floats) -> Floats:

@@ -7,12 +7,13 @@ from typing import Final
 import numpy as np
 
 from ausynth.generators.portrait.draw import Artist
+from ausynth.generators.portrait.geometry import normals
+from ausynth.generators.portrait.kernels import Integers, kernel
+from ausynth.generators.portrait.lips import inside_lips
 from ausynth.generators.portrait.shape import Face, Shaper
 from ausynth.generators.portrait.sitter import Sitter
 from ausynth.generators.portrait.table import AUS, load_table
-from ausynth.generators.rendered import mesh
 from ausynth.generators.rendered.camera import View
-from ausynth.generators.rendered.kernels import Integers, kernel
 from ausynth.generators.rendered.lips import intensity_of_gap
 from ausynth.labels import Floats
 
@@ -28,7 +29,7 @@ _CLOSED_EYES_HIDE: Final = (7,)
 
 
 def intensity_of_drop(drop_cm: float, full_cm: float) -> float:
-    """Return AU26's intensity (0-5, in steps of .05) of a jaw `drop_cm` below its neutral place; `full_cm` is that of 5."""
+    """Return AU26's intensity (0-5, in steps of .05) of a jaw `drop_cm` below its place; `full_cm` is that of 5."""
     share = drop_cm / full_cm if full_cm > 0 else 0.0
     if share < _LEAST_DROP:
         return 0.0
@@ -45,8 +46,8 @@ class Labeller:
         self._outer = np.ascontiguousarray(topology.triangles[: topology.outer])
         rest_N3 = topology.rest[: topology.skin]
         # What is turned in at rest (the lips' inside, the nostrils) says nothing about the view.
-        turned_N = mesh.normals(topology.rest, self._outer)[: topology.skin, 2] > _FACING_AT_REST
-        turned_N[np.concatenate([topology.lips_upper.ravel(), topology.lips_lower.ravel()])] = False
+        turned_N = normals(topology.rest, self._outer)[: topology.skin, 2] > _FACING_AT_REST
+        turned_N[inside_lips(topology)] = False
         turned_N &= rest_N3[:, 2] > 4
         table = load_table()
         discs: list[Integers] = []
@@ -62,7 +63,7 @@ class Labeller:
         self._owners = np.array(owners)
 
     def row(self, sitter: Sitter, face: Face, view: View) -> Floats:
-        """Return (A,) intensities 0-5 over `AUS`: AU25 and AU26 as measured, NaN where the view hides the AU's region."""
+        """Return (A,) intensities 0-5 over `AUS`: AU25 and AU26 as measured, NaN where the view hides the AU."""
         row_A = face.intensity.copy()
         row_A[_COLUMN[25]] = intensity_of_gap(face.gap_cm)
         row_A[_COLUMN[26]] = intensity_of_drop(face.drop_cm, self._full_drop)

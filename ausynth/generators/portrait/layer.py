@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ausynth.generators.portrait.bank import BankFace, harmonics
 from ausynth.generators.portrait.ict import IctHead
+from ausynth.generators.portrait.kernels import Integers, kernel
+from ausynth.generators.portrait.pixels import Pixels, blurred, halved
 from ausynth.generators.portrait.raster import clear, rasterise
 from ausynth.generators.portrait.topology import Topology
-from ausynth.generators.rendered.kernels import Integers, kernel
 from ausynth.labels import Floats
 
 __all__ = ["Layer", "carry", "make_layer"]
@@ -48,7 +49,7 @@ class Layer:
     normals: Floats
     triangles: Integers
     places: Floats
-    picture: NDArray[np.uint8]
+    picture: Pixels
     lit: Floats
     carriers: Integers
     pulls: Floats
@@ -71,14 +72,12 @@ def make_layer(face: BankFace, head: IctHead, topology: Topology, shrink: int = 
     normals_G3 = np.ascontiguousarray(normals_YX3.reshape(-1, 3))
     carriers, pulls = _carriers(nodes_G3, face.neutral[topology.source][topology.anchors])
     light_G3 = harmonics(face.camera.turn(normals_G3)) @ face.light
-    for _ in range(shrink):
-        picture = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return Layer(
         nodes=nodes_G3,
         normals=normals_G3,
         triangles=triangles,
         places=np.ascontiguousarray((places_YX2 + margin_2).reshape(-1, 2) * np.float32(0.5**shrink)),
-        picture=np.ascontiguousarray(picture),
+        picture=halved(picture, shrink),
         lit=np.clip(light_G3, _DARKEST, _BRIGHTEST).astype(np.float32),
         carriers=carriers,
         pulls=pulls,
@@ -86,7 +85,7 @@ def make_layer(face: BankFace, head: IctHead, topology: Topology, shrink: int = 
 
 
 def _depths(face: BankFace, head: IctHead, x: Floats, y: Floats, cell: float) -> Floats:
-    """Return (Y, X) the depth of the head (camera's axes, towards the viewer, cm) at each node; beyond it, as beside it."""
+    """Return (Y, X) how far each node of the head lies towards the viewer (cm); beyond the head as beside it."""
     seen_V3 = face.camera.project(face.neutral)
     seen_V3[:, 0] = (seen_V3[:, 0] - x[0]) / cell + 0.5
     seen_V3[:, 1] = (seen_V3[:, 1] - y[0]) / cell + 0.5
@@ -105,11 +104,11 @@ def _depths(face: BankFace, head: IctHead, x: Floats, y: Floats, cell: float) ->
     spread_YX, weight_YX = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for sigma in (1.0, 2.5, 6.0, 15.0):
         share = 10.0 ** (-2 * sigma)
-        spread_YX += share * cv2.GaussianBlur(far_YX * there_YX, (0, 0), sigma)
-        weight_YX += share * cv2.GaussianBlur(there_YX.astype(np.float32), (0, 0), sigma)
+        spread_YX += share * blurred(far_YX * there_YX, sigma)
+        weight_YX += share * blurred(there_YX.astype(np.float32), sigma)
     outside_YX = spread_YX / np.maximum(weight_YX, 1e-30) - 1.0
     filled_YX = np.where(there_YX, far_YX, outside_YX).astype(np.float32)
-    soft_YX = cv2.GaussianBlur(filled_YX, (0, 0), 1.2)
+    soft_YX = blurred(filled_YX, 1.2)
     inside_YX = cv2.erode(there_YX.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     return np.where(inside_YX, 0.75 * filled_YX + 0.25 * soft_YX, soft_YX).astype(np.float32)
 
@@ -129,18 +128,18 @@ def _unproject(face: BankFace, places_YX2: Floats, depth_YX: Floats) -> Floats:
 
 
 def _normals(nodes_YX3: Floats) -> Floats:
-    soft_YX3 = cv2.GaussianBlur(nodes_YX3, (0, 0), 1.5)
+    soft_YX3 = blurred(nodes_YX3, 1.5)
     along_Y, along_X = np.gradient(soft_YX3, axis=(0, 1))
     normal_YX3 = np.cross(along_X, -along_Y)
     normal_YX3 /= np.maximum(np.linalg.norm(normal_YX3, axis=-1, keepdims=True), 1e-9)
     return normal_YX3.astype(np.float32)
 
 
-def _picture(face: BankFace) -> NDArray[np.uint8]:
+def _picture(face: BankFace) -> Pixels:
     """Return (H, W, 4) the person's colours without the background's, and the matte.
 
-    At wisps of hair the photograph mixes hair and wall; there the colour of what is surely hair nearby is taken, so that
-    no bright rim stands before a dark background.
+    At wisps of hair the photograph mixes hair and wall; there the colour of what is surely hair nearby is taken, so
+    that no bright rim stands before a dark background.
     """
     photo = face.photo.astype(np.float32)
     matte = face.matte.astype(np.float32) / 255
@@ -148,8 +147,8 @@ def _picture(face: BankFace) -> NDArray[np.uint8]:
     colour, weight = np.zeros_like(photo), np.zeros_like(matte)
     for sigma in (1.5, 4.0, 12.0, 40.0):
         share = 10.0 ** (-4 * np.log10(sigma))
-        colour += share * cv2.GaussianBlur(photo * sure[..., None], (0, 0), sigma)
-        weight += share * cv2.GaussianBlur(sure, (0, 0), sigma)
+        colour += share * blurred(photo * sure[..., None], sigma)
+        weight += share * blurred(sure, sigma)
     clean = colour / np.maximum(weight, 1e-12)[..., None]
     own = photo * sure[..., None] + clean * (1 - sure[..., None])
     # Faint remnants of the wall in the matte are no hair.
@@ -157,18 +156,18 @@ def _picture(face: BankFace) -> NDArray[np.uint8]:
     return np.clip(np.dstack([own, alpha * 255]) + 0.5, 0, 255).astype(np.uint8)
 
 
-def _framed(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Floats]:
+def _framed(picture: Pixels) -> tuple[Pixels, Floats]:
     """Return the picture with more around it, and how far (columns, rows) it has moved.
 
-    Photographs are cut off close to the hair and the neck. Beyond their lower edge the neck goes on; at the sides and above
-    the mirror image of what is there ends softly.
+    Photographs are cut off close to the hair and the neck. Beyond their lower edge the neck goes on; at the sides and
+    above the mirror image of what is there ends softly.
     """
     height, width = picture.shape[:2]
     side, above, below = round(_SIDES * width), round(_ABOVE * height), round(_BELOW * height)
-    framed = cv2.copyMakeBorder(picture, above, 0, side, side, cv2.BORDER_REFLECT)
+    framed = np.pad(picture, ((above, 0), (side, side), (0, 0)), mode="symmetric")
     # No mirror image below: it would show a second chin. The last rows go on, ever less sharp.
-    last = cv2.GaussianBlur(framed[-5:].mean(0, keepdims=True), (0, 0), 1.0)
-    rows = [cv2.GaussianBlur(last, (0, 0), 0.5 + 0.12 * row) * (1 - 0.15 * row / below) for row in range(1, below + 1)]
+    last = blurred(framed[-5:].mean(0, keepdims=True), 1.0)
+    rows = [blurred(last, 0.5 + 0.12 * row) * (1 - 0.15 * row / below) for row in range(1, below + 1)]
     if rows:
         opaque = np.repeat(last[..., 3:], len(rows), axis=0)
         neck = np.dstack([np.concatenate(rows)[..., :3], opaque])
@@ -181,10 +180,10 @@ def _framed(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Floats]:
     return framed, np.array([side, above], np.float32)
 
 
-def _opacity(picture: NDArray[np.uint8], places_YX2: Floats) -> Floats:
-    around = cv2.dilate(picture[..., 3], np.ones((9, 9), np.uint8))
+def _opacity(picture: Pixels, places_YX2: Floats) -> Floats:
+    around = np.asarray(cv2.dilate(picture[..., 3], np.ones((9, 9), np.uint8)), np.float32)
     column, row = (np.clip(places_YX2[..., i].astype(int), 0, picture.shape[1 - i] - 1) for i in (0, 1))
-    return around[row, column].astype(np.float32)
+    return np.asarray(around[row, column], np.float32)
 
 
 def _behind(face: BankFace, topology: Topology, places_YX2: Floats, cell: float) -> NDArray[np.bool_]:
@@ -219,8 +218,8 @@ def _carriers(nodes_G3: Floats, anchors_N3: Floats) -> tuple[Integers, Floats]:
     from scipy.spatial import cKDTree
 
     count = min(_CARRIERS, len(anchors_N3))
-    distance_GK, number_GK = cKDTree(anchors_N3).query(nodes_G3, k=count)
-    distance_GK, number_GK = distance_GK.reshape(-1, count), number_GK.reshape(-1, count)
+    found = cKDTree(anchors_N3).query(nodes_G3, k=count)
+    distance_GK, number_GK = (np.asarray(part).reshape(-1, count) for part in found)
     nearest_G1 = distance_GK[:, :1]
     weights_GK = np.exp(-(distance_GK**2 - nearest_G1**2) / (2 * _REACH_CM**2))
     fade_G1 = np.clip(1 - (nearest_G1 - 0.8) / _FURTHEST_CM, 0, 1)

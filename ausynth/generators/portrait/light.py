@@ -1,7 +1,7 @@
 """The light of a picture, as order-2 spherical harmonics, drawn from the noise seed.
 
-Diffuse light of any kind is a weighted sum of nine functions of the surface's normal within 1 % (Ramamoorthi and Hanrahan,
-"An Efficient Representation for Irradiance Environment Maps", 2001); `bank.harmonics` are these functions.
+Diffuse light of any kind is a weighted sum of nine functions of the surface's normal within 1 % (Ramamoorthi and
+Hanrahan, "An Efficient Representation for Irradiance Environment Maps", 2001); `bank.harmonics` are these functions.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ausynth.generators.portrait.bank import harmonics
+from ausynth.generators.portrait.kernels import kernel
 from ausynth.generators.rendered.draws import stream
-from ausynth.generators.rendered.kernels import kernel
 from ausynth.labels import Floats
 
 __all__ = ["BRIGHTEST", "DARKEST", "Light", "draw_light", "lamp", "shade_of"]
@@ -42,8 +42,9 @@ class Light(NamedTuple):
 
 def lamp(direction_3: Floats) -> Floats:
     """Return (9,) weights of the light of one distant lamp, as bright as 1 where the surface faces it."""
-    weights_9 = harmonics(np.asarray(direction_3, np.float32)[None])[0] * _RESPONSE
-    return (weights_9 / (harmonics(np.asarray(direction_3, np.float32)[None])[0] @ weights_9)).astype(np.float32)
+    functions_9 = harmonics(np.asarray(direction_3, np.float32)[None])[0]
+    weights_9 = functions_9 * _RESPONSE
+    return np.asarray(weights_9 / (functions_9 @ weights_9), np.float32)
 
 
 def draw_light(noise: int, amount: float, photo_93: Floats) -> Light:
@@ -87,7 +88,7 @@ def _direction(around: float, above: float) -> Floats:
 
 
 def _temperature(warmth: float) -> Floats:
-    """Return the colour of light: 0 white, 1 a lamp in a living room, -1 a blue sky, as a camera's white balance leaves it."""
+    """Return a light's colour as white balance leaves it: 0 white, 1 a lamp in a living room, -1 a blue sky."""
     warmth = float(np.clip(warmth, -1.3, 1.3))
     return np.array([1 + 0.09 * warmth, 1.0, 1 - 0.13 * warmth], np.float32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ausynth.generators.rendered.kernels import Integers, Real, kernel
+from ausynth.generators.portrait.kernels import Integers, Real, kernel
 from ausynth.labels import Floats
 
 __all__ = ["box_of", "clear", "rasterise"]
@@ -79,7 +79,9 @@ def rasterise(  # noqa: PLR0917 (numba takes no keywords)
 
 
 @kernel
-def box_of(seen_V3: Floats, vertices_K: Integers, margin: Real, width: int, height: int, box_4: Integers) -> None:
+def box_of(  # noqa: PLR0917
+    seen_V3: Floats, vertices_K: Integers, margin: Real, width: int, height: int, box_4: Integers
+) -> None:
     """Write the box (left, right, top, bottom; inside the picture) around some vertices as seen."""
     left, right = np.float32(1e9), np.float32(-1e9)
     top, bottom = np.float32(1e9), np.float32(-1e9)

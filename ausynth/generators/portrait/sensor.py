@@ -1,4 +1,4 @@
-"""From linear light at many points to a picture of 8 bits: the lens' blur, the sensor's noise, the display's curve, JPEG."""
+"""From linear light to a picture of 8 bits: the lens' blur, the sensor's noise, the display's curve, JPEG."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ausynth.generators.portrait.kernels import Real, kernel
+from ausynth.generators.portrait.pixels import blurred
 from ausynth.generators.rendered.draws import stream
-from ausynth.generators.rendered.kernels import Real, kernel
 from ausynth.labels import Floats
 
 __all__ = ["Sensor", "expose"]
@@ -47,19 +48,19 @@ def expose(light_HW3: Floats, factor: int, sensor: Sensor, noise: int, out_HW3: 
     quality, column, row = draw.random(), int(draw.integers(_TILE)), int(draw.integers(_TILE))
     if factor > 1:
         size = out_HW3.shape[0]
-        light_HW3 = cv2.resize(np.minimum(light_HW3, 1), (size, size), interpolation=cv2.INTER_AREA)
+        few = cv2.resize(np.minimum(light_HW3, 1), (size, size), interpolation=cv2.INTER_AREA)
+        light_HW3 = np.asarray(few, np.float32)
     if sensor.blur > 0:
         # Sharpness belongs to the lens and the subject, not to the number of pixels.
         width = sensor.blur * (0.3 + 0.6 * sigma**1.5) * max(1.0, light_HW3.shape[0] / 128) ** 0.8
-        light_HW3 = cv2.GaussianBlur(light_HW3, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
-    strengths = (np.exp(shot), np.exp(read)) if sensor.grain > 0 else (0.0, 0.0)
-    amount = np.float32(sensor.grain)
-    _develop(light_HW3, _grain(), column, row, *(amount * np.float32(s) for s in strengths), _CURVE, out_HW3)
+        light_HW3 = blurred(light_HW3, width, border=cv2.BORDER_REPLICATE)
+    shot_strength, read_strength = (np.float32(sensor.grain * np.exp(log)) for log in (shot, read))
+    _develop(light_HW3, _grain(), column, row, shot_strength, read_strength, _CURVE, out_HW3)
     if sensor.jpeg is not None:
         least, most = sensor.jpeg
         options = [cv2.IMWRITE_JPEG_QUALITY, round(least + (most - least) * quality)]
         _, data = cv2.imencode(".jpg", cv2.cvtColor(out_HW3, cv2.COLOR_RGB2BGR), options)
-        out_HW3[:] = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        out_HW3[:] = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """What light reaches the camera from each point of the picture. Compiled, free of the GIL; colours are linear.
 
-The face lies over the photograph's sheet (hair, ears, neck), the sheet over the background; the face's edge is feathered.
+The face lies over the photograph's sheet (hair, ears, neck), the sheet over the background. The face's edge is soft.
 """
 
 # mypy: disable-error-code="type-var, arg-type, operator, assignment, no-any-return"
@@ -8,24 +8,20 @@ The face lies over the photograph's sheet (hair, ears, neck), the sheet over the
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.generators.portrait.irises import EXTENT
+from ausynth.generators.portrait.kernels import Integers, Real, inlined, kernel
 from ausynth.generators.portrait.topology import EYE, GUMS, SKIN, TEETH
 from ausynth.generators.portrait.wrinkles import LEFT_EDGE, POINTS_PER_CM, UPPER_EDGE
-from ausynth.generators.rendered.kernels import Integers, Real, inlined, kernel
 from ausynth.labels import Floats
 
 __all__ = ["Front", "Lens", "Sheet", "shade"]
 
 F = np.float32
-
-_levels = np.arange(256) / 255
-LINEAR: Final = np.where(_levels <= 0.04045, _levels / 12.92, ((_levels + 0.055) / 1.055) ** 2.4).astype(np.float32)
-"""sRGB's transfer function (IEC 61966-2-1) from 8 bits to linear."""
 
 _LEFT, _TOP, _POINTS = F(-LEFT_EDGE), F(UPPER_EDGE), F(POINTS_PER_CM)
 
@@ -93,7 +89,7 @@ class Lens(NamedTuple):
 
 
 @kernel
-def shade(  # noqa: PLR0917 (numba takes no keywords)
+def shade(  # noqa: PLR0912, PLR0917 (numba takes no keywords, and a call a point costs)
     front_HW: Integers,
     front_weights_HW2: Floats,
     front: Front,

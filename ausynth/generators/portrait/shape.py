@@ -145,7 +145,7 @@ class Shaper:
     def _move(
         self, vertices_V3: Floats, weights_E: Floats, made_A: Floats, build: Build, is_moved: bool
     ) -> tuple[float, float]:
-        """Move a neutral face in place, settle lips and lids, and return the gap between the lips and the jaw's drop."""
+        """Move a neutral face in place, settle lips and lids, and return the lips' gap and the jaw's drop."""
         parted, dropped, pressed = (made_A[_COLUMN[au]] for au in (25, 26, 24))
         is_sealed = parted == 0 and (dropped == 0 or pressed > 0)
         if is_sealed:

@@ -13,24 +13,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ausynth.generators.portrait.bank import BankFace, FaceBank
 from ausynth.generators.portrait.irises import eye_maps
+from ausynth.generators.portrait.kernels import Real, kernel
 from ausynth.generators.portrait.layer import Layer, make_layer
+from ausynth.generators.portrait.pixels import LINEAR, Pixels, encoded, halved, lab_of, linear, rgb_of
 from ausynth.generators.portrait.raster import clear, rasterise
 from ausynth.generators.portrait.shape import Build, Shaper
 from ausynth.generators.portrait.table import AUS
 from ausynth.generators.portrait.topology import Topology
 from ausynth.generators.rendered.draws import stream
-from ausynth.generators.rendered.kernels import Real, kernel
 from ausynth.labels import Floats
 
 __all__ = ["Mixture", "Sitter", "Studio"]
 
-Pixels = NDArray[np.uint8]
 Kept = TypeVar("Kept")
 
 _KEPT_PEOPLE, _KEPT_SITTERS = 128, 256
@@ -77,7 +75,7 @@ class Sitter:
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """What is kept of a bank's person; `lab` is the inner face's box of the texture in CIE L*a*b*, with its statistics."""
+    """What is kept of a bank's person; `lab`: the texture around the inner face in CIE L*a*b*, its mean and spread."""
 
     vertices: Floats
     texture: Pixels
@@ -147,7 +145,7 @@ class Studio:
             np.average([base.age, *(o.age for o in others)], weights=[1 - sum(mixture.shares), *mixture.shares])
         )
         return Sitter(
-            build=self._shaper.build(vertices_V3, asymmetry_A),
+            build=self._shaper.build(vertices_V3, asymmetry_A.astype(np.float32)),
             texture=texture,
             layer=base.layer,
             light=base.light,
@@ -163,17 +161,17 @@ class Studio:
         face = _balanced(self._bank[number])
         texture = face.texture
         while texture.shape[0] > self._size:
-            texture = cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            texture = halved(texture)
         mask_HW = _masks(topology, texture.shape[0]).texture
         top, bottom, left, right = _box(mask_HW)
-        lab = _lab(texture[top:bottom, left:right])
+        lab = lab_of(texture[top:bottom, left:right])
         inner = lab[mask_HW[top:bottom, left:right] > 0.5]
         return _Known(
             vertices=np.ascontiguousarray(face.neutral[topology.source]),
             texture=np.ascontiguousarray(texture),
             layer=make_layer(face, self._shaper.head, topology, self._shrink),
             light=np.asarray(face.light, np.float32),
-            eyes=eye_maps(face, topology, _linear(face.iris)),
+            eyes=eye_maps(face, topology, linear(face.iris)),
             age=_number(face.attributes.get("age", ""), 30.0),
             lab=np.ascontiguousarray(lab) if self._blend else lab[:0],
             mean=inner.mean(0),
@@ -197,7 +195,7 @@ def _balanced(face: BankFace) -> BankFace:
 
     People of several studios stand side by side in a bank, and are mixed: a pink cast would be a property of theirs.
     """
-    wall_N3 = _linear(face.photo[face.matte == 0])
+    wall_N3 = linear(face.photo[face.matte == 0])
     if len(wall_N3) < _LEAST_WALL * face.matte.size:
         return face
     wall_3 = np.median(wall_N3, axis=0)
@@ -205,11 +203,7 @@ def _balanced(face: BankFace) -> BankFace:
         return face
     gains_3 = np.clip((wall_3.mean() / wall_3) ** 0.9, 0.8, 1.25)
     gains_3 /= gains_3 @ np.array([0.2126, 0.7152, 0.0722])
-    levels_256x3 = np.clip(_linear(np.arange(256))[:, None] * gains_3, 0, 1)
-    curve_256x3 = np.where(
-        levels_256x3 <= 0.0031308, 12.92 * levels_256x3, 1.055 * np.maximum(levels_256x3, 1e-9) ** (1 / 2.4) - 0.055
-    )
-    table_256x3 = np.rint(255 * curve_256x3).astype(np.uint8)
+    table_256x3 = np.rint(encoded(LINEAR[:, None] * gains_3)).astype(np.uint8)
     texture, photo = (
         np.stack([table_256x3[image[..., k], k] for k in range(3)], -1) for image in (face.texture, face.photo)
     )
@@ -288,7 +282,7 @@ def _mixed_texture(mask_HW: Floats, base: _Known, others: list[_Known], shares: 
         scale_3 = np.clip(base.spread / np.maximum(other.spread, np.float32(1e-3)), 0.7, 1.3).astype(np.float32)
         shift_3 = (base.mean - other.mean * scale_3).astype(np.float32)
         _mix(mixed, base.lab, other.lab, share_HW, np.float32(share), scale_3, shift_3)
-    colours = cv2.cvtColor(mixed, cv2.COLOR_Lab2RGB)
+    colours = rgb_of(mixed)
     texture = base.texture.copy()
     _write(texture, colours, top, left)
     return texture
@@ -321,15 +315,6 @@ def _write(texture: Pixels, colours: Floats, top: int, left: int) -> None:
 def _box(mask_HW: Floats) -> tuple[int, int, int, int]:
     rows, columns = np.flatnonzero(mask_HW.any(1)), np.flatnonzero(mask_HW.any(0))
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-
-
-def _lab(image: Pixels) -> Floats:
-    return np.asarray(cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2Lab), np.float32)
-
-
-def _linear(colour: NDArray[np.generic]) -> Floats:
-    share = np.asarray(colour, np.float64) / 255
-    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def _number(text: str, otherwise: float) -> float:

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ausynth.generators.portrait.kernels import kernel
 from ausynth.generators.portrait.table import AUS, Line, load_table
-from ausynth.generators.rendered.kernels import kernel
 from ausynth.labels import Floats
 
 __all__ = [
