@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import portrait_fakes
 import pytest
 from fakes import FakeSource
 from heads import camera, made_up_head, made_up_kit, photograph, skin
@@ -359,7 +360,7 @@ def changed(marks: np.ndarray, rows: slice | list[int], move: tuple[float, float
         (lambda marks: Landmarks(marks - [0, 60]), "cut off"),
         (lambda marks: Landmarks(marks, scores={"mouthSmileLeft": 0.8, "mouthSmileRight": 0.7}), "not neutral"),
         (lambda marks: Landmarks(marks, scores={"jawOpen": 0.5}), "mouth is open"),
-        (lambda marks: changed(marks, [33], (25, 0)), "one landmark is missed"),
+        (lambda marks: changed(marks, [33], (25, 0)), "a landmark is missed"),
         (lambda marks: changed(marks, [*range(17, 27, 2), *range(27, 36, 2)], (12, 12)), "does not fit"),
     ],
 )
@@ -654,8 +655,8 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("imported")
-def test_build_and_inspect(photo_folder: Path, tmp_path: Path) -> None:
-    bank, sheet = tmp_path / "bank", tmp_path / "sheet.png"
+def test_build_goes_on_where_it_was(photo_folder: Path, tmp_path: Path) -> None:
+    bank = tmp_path / "bank"
     command = ["faces", "build", str(photo_folder), "--out", str(bank), "--people", str(photo_folder / "people.csv")]
     command += ["--where", "role=bank", "--licence", "CC BY", "--source", "us", "--landmarks", "files"]
     result = runner.invoke(app, command)
@@ -663,13 +664,27 @@ def test_build_and_inspect(photo_folder: Path, tmp_path: Path) -> None:
     assert "2 people. 2 added, 0 left out" in said(result)
     assert FaceBank(bank).subjects == ("photograph:ann", "photograph:ben")
     assert "2 were there already" in said(runner.invoke(app, command))
-    result = runner.invoke(app, ["faces", "inspect", str(bank), "--out", str(sheet), "--size", "96"])
+
+
+def test_inspect_draws_everyone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUSYNTH_ASSETS", str(tmp_path / "assets"))
+    assets.put_asset(assets.ICT_FACEKIT, portrait_fakes.head_data())
+    bank, sheet = portrait_fakes.fake_bank(tmp_path / "bank", 3), tmp_path / "sheet.png"
+    command = ["faces", "inspect", str(bank.folder), "--out", str(sheet), "--size", "96"]
+    result = runner.invoke(app, command)
     assert result.exit_code == 0, said(result)
-    assert "us (CC0)" in said(result)
+    assert all(credit in said(result) for credit in bank.credits())
     picture = cv2.imread(str(sheet))
-    assert picture.shape[0] == 2 * 96
-    assert picture.std() > 20
-    result = runner.invoke(app, ["faces", "inspect", str(bank), "--out", str(sheet), "--only", "zoe"])
+    assert picture.shape == (3 * 96, 8 * 96, 3)
+    cells = picture.reshape(3, 96, 8, 96, 3).swapaxes(1, 2).astype(float)
+    assert cells.std((2, 3)).min() > 5  # none is empty
+    # Each expression is another picture of the same person.
+    moved = np.abs(cells[:, 5:] - cells[:, 4:5]).mean((2, 3, 4))
+    assert (moved > 0.05).all()
+    one = runner.invoke(app, [*command, "--only", bank.names[1]])
+    assert one.exit_code == 0, said(one)
+    assert np.array_equal(cv2.imread(str(sheet)), picture[96:192])
+    result = runner.invoke(app, [*command, "--only", "zoe"])
     assert result.exit_code == 2
     assert "nobody" in said(result)
 

@@ -18,6 +18,9 @@ _ROUNDS: Final = 3
 _PLAIN_SHARE: Final = 0.06
 """A background is plain where this share of the picture's rim is smooth, and of one shaded colour."""
 
+_LEAST_GAP: Final = 2e-4
+"""Of the picture: smaller patches of the background's colour may be glints on hair."""
+
 _LIKELY: Final = 5.0
 """Distance from the background's colour, in its noise, from which a place near the face is likely the person."""
 
@@ -47,7 +50,7 @@ def person_matte(photo_HW3: Pixels, face_HW: Pixels) -> Pixels:
     cv2.setRNGSeed(0)
     cv2.grabCut(bgr, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = _largest(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)))
-    return _softened(image, person, plain, away)
+    return _softened(image, person, plain, away, _skin(face_HW))
 
 
 def _plain_background(image: Floats) -> tuple[Floats | None, Floats]:
@@ -147,16 +150,35 @@ def _first_guess(face_HW: Pixels, away: Floats) -> Pixels:
     below = (down > bottom) & (np.abs(across - middle) < 0.8 * half)
     labels[(around | below) & (away >= _LIKELY)] = cv2.GC_PR_FGD
     labels[away > 12] = cv2.GC_PR_FGD
-    # Background shows in one piece with the picture's rim; pale skin may have its colour, but lies inside.
+    # Background shows in one piece with the picture's rim, or between locks of hair; pale skin may have its colour, but
+    # lies within the face or the neck.
     like = (away < 3).astype(np.uint8)
-    _, pieces = cv2.connectedComponents(like, connectivity=4)
-    outside = np.unique(np.concatenate([pieces[0], pieces[:, 0], pieces[:, -1]]))
-    labels[np.isin(pieces, outside[outside > 0])] = cv2.GC_BGD
+    count, pieces, sizes, _ = cv2.connectedComponentsWithStats(like, connectivity=4)
+    outside = np.zeros(count, bool)
+    outside[np.unique(np.concatenate([pieces[0], pieces[:, 0], pieces[:, -1]]))] = True
+    area = np.asarray(sizes)[:, cv2.CC_STAT_AREA]
+    within = np.bincount(pieces[_skin(face_HW)], minlength=count)
+    between = (area > _LEAST_GAP * height * width) & (within < 0.3 * area)
+    wall = outside | between
+    wall[0] = False
+    labels[wall[pieces]] = cv2.GC_BGD
     edge = max(2, width // 64)
     if not like.any():
         labels[: height // 3, :edge] = labels[: height // 3, -edge:] = cv2.GC_BGD
     labels[cv2.erode(face_HW, np.ones((9, 9), np.uint8)) > 0] = cv2.GC_FGD
     return labels
+
+
+def _skin(face_HW: Pixels) -> Flags:
+    """Return where skin may have the wall's colour and yet is no wall: the face and the neck below it."""
+    import cv2
+
+    height, width = face_HW.shape
+    rows, columns = np.nonzero(face_HW)
+    down, across = np.mgrid[:height, :width]
+    neck = down > rows.max() - 0.1 * np.ptp(rows)
+    neck &= np.abs(across - columns.mean()) < 0.375 * np.ptp(columns)
+    return np.asarray(neck | (cv2.dilate(face_HW, np.ones((7, 7), np.uint8)) > 0))
 
 
 def _filled(face_HW: Pixels) -> Pixels:
@@ -176,16 +198,21 @@ def _largest(person: Flags) -> Pixels:
     return np.asarray(pieces == 1 + int(np.argmax(sizes[1:, cv2.CC_STAT_AREA])), np.uint8)
 
 
-def _softened(image: Floats, person: Pixels, plain: Floats | None, away: Floats) -> Pixels:
+def _softened(image: Floats, person: Pixels, plain: Floats | None, away: Floats, skin: Flags) -> Pixels:
     """Return the matte of a hard cut."""
     import cv2
 
     width = person.shape[1]
     band = max(3, width // 50) | 1
     sure = cv2.erode(person, np.ones((band, band), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    if plain is not None:
+        # The wall between locks of hair, where GrabCut has taken all for hair.
+        wall = (cv2.blur(away, (3, 3)) < _LIKELY) & ~skin
+        near = max(3, width // 36) | 1
+        sure[(cv2.dilate(wall.astype(np.uint8), np.ones((near, near), np.uint8)) > 0) & ~skin] = 0
     reach = band if plain is None else (width // 5) | 1
     sure_not = cv2.erode(1 - person, np.ones((reach, reach), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    colour = _nearby(image, sure > 0)
+    colour = _nearby(image, (sure > 0) & (away > 3 * _LIKELY) if plain is not None else sure > 0)
     background = plain if plain is not None else _nearby(image, sure_not > 0)
     line = colour - background
     along = ((image - background) * line).sum(2) / np.maximum((line**2).sum(2), 2e-3)

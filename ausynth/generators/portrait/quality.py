@@ -87,7 +87,7 @@ def fit_problems(fit: Fit, limits: Limits) -> list[str]:
         )
     elif fit.worst_error > limits.worst:
         problems.append(
-            f"the head does not fit: one landmark is missed by {fit.worst_error:.2f} eye spans, at most {limits.worst:g}"
+            f"the head does not fit: a landmark is missed by {fit.worst_error:.2f} eye spans, at most {limits.worst:g}"
         )
     return problems
 
