@@ -10,11 +10,13 @@ import typer
 from typer.core import TyperGroup
 
 import ausynth
+from ausynth.commands.assets import assets
 from ausynth.commands.balance import balance
 from ausynth.commands.bench import bench
 from ausynth.commands.cache import cache
 from ausynth.commands.doctor import doctor
 from ausynth.commands.export import export
+from ausynth.commands.faces import faces
 from ausynth.commands.prepare import prepare
 from ausynth.commands.preview import preview
 from ausynth.commands.simulate import simulate
@@ -101,6 +103,8 @@ app.command()(export)
 app.command()(balance)
 app.command()(bench)
 app.add_typer(cache, name="cache")
+app.add_typer(assets, name="assets")
+app.add_typer(faces, name="faces")
 
 
 if __name__ == "__main__":

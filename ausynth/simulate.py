@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ from ausynth.simulated.files import BP4DTree, Codec, DISFATree, Frame, Layout, M
 from ausynth.simulated.record import ASIDE, claim, only_one
 from ausynth.sources.folds import subject_order
 
-__all__ = ["Dataset", "Simulated", "Simulation", "simulate"]
+__all__ = ["Dataset", "Simulated", "Simulation", "laboratory", "simulate"]
 
 Dataset = Literal["disfa", "bp4d"]
 Progress = Callable[[int, int, str], None]
@@ -149,13 +149,25 @@ def simulate(
         AusynthError: the disk is full.
     """
     if generator is None:
-        from ausynth.generators import load_generator
-
-        generator = load_generator("rendered", image_size=math.ceil(simulation.size * ROOM / 2) * 2, **_LABORATORY)
+        generator = laboratory(simulation)
     root = Path(out).expanduser()
     with _disk_errors(root), only_one(root):
         claim(root, simulation, generator, force=force)
         return _complete(root, simulation, generator, progress or (lambda *_: None))
+
+
+def laboratory(simulation: Simulation, options: Mapping[str, Any] | None = None) -> Generator:
+    """Return the package's renderer as it stands in a laboratory: one grey wall, steady light, frames of that size.
+
+    Args:
+        simulation: what it is for.
+        options: of `load_generator("rendered", ...)` that go before: `look`, `bank`.
+    """
+    from ausynth.generators import load_generator
+
+    steady = {"blink": 0.0} if (options or {}).get("look") == "portrait" else {}
+    given = {"image_size": math.ceil(simulation.size * ROOM / 2) * 2, **_LABORATORY, **steady, **(options or {})}
+    return load_generator(given.pop("name", "rendered"), **given)
 
 
 def _complete(root: Path, simulation: Simulation, generator: Generator, progress: Progress) -> Simulated:

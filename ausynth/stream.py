@@ -78,7 +78,8 @@ class MixedStream(IterableDataset[Any]):
         ratio: share of synthetic samples, 0 to 1: any n consecutive samples hold n * ratio of them, within 1.
         root: the real set's folder, or {"disfa": folder, "bp4d": folder}; default AUSYNTH_DISFA_ROOT and so on.
         weights: how often each of several real sources is chosen; default in proportion to their sizes.
-        generator: a name for `load_generator`, a `Generator`, or None: show what is in `cache`, and make nothing.
+        generator: a name for `load_generator`, its options ({"look": "portrait", "bank": FOLDER}), a `Generator`, or
+            None: show what is in `cache`, and make nothing.
         balance: what the labels of the mixture aim at: "soft" (rare AUs often enough, real frames nearly as they are),
             "hard" (rates of .3 to .5, AUs independent), "natural", "uniform", a `samplers.Target`, a `samplers.Balance`
             of `samplers.calibrate`; None: real frames once each before any comes again, and synthetic label vectors of
@@ -147,7 +148,7 @@ class MixedStream(IterableDataset[Any]):
         *,
         root: Root | Mapping[str, Root] | None = None,
         weights: Sequence[float] | None = None,
-        generator: str | Generator | None = "rendered",
+        generator: str | Mapping[str, Any] | Generator | None = "rendered",
         balance: Wanted = "soft",
         sampler: LabelSampler | None = None,
         hold_out: People | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +12,14 @@ from ausynth.durable import write_aside
 
 __all__ = [
     "BP4DRoot",
+    "BankFolder",
     "DISFARoot",
     "GeneratorName",
     "ImageSize",
+    "Look",
     "Ratio",
     "RealSets",
+    "chosen_generator",
     "given_roots",
     "label_space",
     "one_or_many",
@@ -38,7 +41,30 @@ RealSets = Annotated[
 ]
 Ratio = Annotated[float, typer.Option(help="Share of synthetic samples, 0 to 1.")]
 GeneratorName = Annotated[str, typer.Option(help="What makes the synthetic faces.")]
+Look = Annotated[
+    str | None,
+    typer.Option("--look", metavar="procedural|portrait", help="Of the generator 'rendered': what it draws."),
+]
+BankFolder = Annotated[
+    Path | None, typer.Option("--bank", metavar="FOLDER", help="The face bank that --look portrait shows.")
+]
 ImageSize = Annotated[int, typer.Option(help="Height and width in pixels.")]
+
+
+def chosen_generator(name: Any, look: str | None, bank: Path | None) -> Any:
+    """Return the generator as `MixedStream` takes it: its name (or its options) alone, or with a look and a face bank.
+
+    >>> chosen_generator("rendered", "portrait", Path("bank"))
+    {'name': 'rendered', 'look': 'portrait', 'bank': 'bank'}
+    """
+    if look is None and bank is None:
+        return name
+    options = dict(name) if isinstance(name, Mapping) else {"name": name}
+    # A bank is what the portrait look shows: asked for one, nobody wants the other look.
+    options["look"] = look if look is not None else options.get("look", "portrait")
+    if bank is not None:
+        options["bank"] = str(bank)
+    return options
 
 
 def real_sets(given: Sequence[str] | None) -> str | list[str] | None:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ausynth.commands.common import (
+    BankFolder,
     BP4DRoot,
     DISFARoot,
     GeneratorName,
     ImageSize,
+    Look,
     Ratio,
     RealSets,
+    chosen_generator,
     given_roots,
     label_space,
     one_or_many,
@@ -48,6 +51,8 @@ def preview(
     bp4d_root: BP4DRoot = None,
     ratio: Ratio = 0.5,
     generator: GeneratorName = "rendered",
+    look: Look = None,
+    bank: BankFolder = None,
     image_size: ImageSize = 112,
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Samples in the batch that is shown.")] = 32,
@@ -67,11 +72,12 @@ def preview(
     from ausynth.stream import MixedStream
 
     roots = given_roots(disfa_root, bp4d_root)
+    chosen = chosen_generator(generator, look, bank)
     stream = MixedStream(
         real=real_sets(real),
         ratio=ratio,
         root=roots or None,
-        generator=generator,
+        generator=chosen,
         image_size=image_size,
         seed=seed,
         batch_size=batch_size,
@@ -88,7 +94,7 @@ def preview(
     word = "practice" if practice else "real"
     sheet = _draw_batch(stream, batches[0], _title(batches[0], ratio, word), subtitle, word)
     write_whole(files[0], png(sheet))
-    write_whole(files[1], png(_draw_aus(generator, seed)))
+    write_whole(files[1], png(_draw_aus(chosen, seed)))
     _print_rates(console, stream, batches)
     _print_sources(console, stream, batches)
     speed = _TIMED_BATCHES * batch_size / seconds
@@ -159,15 +165,21 @@ def _is_practice(name: str, root: Path | None) -> bool:
         return False
 
 
-def _draw_aus(name: str, seed: int) -> NDArray[np.uint8]:
+def _draw_aus(chosen: str | dict[str, Any], seed: int) -> NDArray[np.uint8]:
     from ausynth.generators import load_generator
     from ausynth.sheets import au_sheet
 
+    given = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
+    name, look = given.pop("name"), given.get("look", "procedural")
     # Straight, evenly lit and close, as far as a generator can be told to: what moves is then what was asked.
     straight = dict.fromkeys(("yaw", "pitch", "roll", "jitter", "gaze", "background", "asymmetry"), 0.0)
-    options: dict[str, Any] = straight | {"light": 0.6, "distance": (80, 80)} if name == "rendered" else {}
-    images, shown = au_pictures(load_generator(name, image_size=200, **options), seed)
+    options: dict[str, Any] = {}
     if name == "rendered":
+        options = straight | {"light": 0.6, "distance": (80, 80), "image_size": 200}
+        if look == "portrait":
+            options |= {"light": 0.3, "blink": 0.0, "grain": 0.0, "blur": 0.0, "jpeg": None, "image_size": 164}
+    images, shown = au_pictures(load_generator(name, **options | given), seed)
+    if name == "rendered" and look == "procedural":
         images = {au: pictures[:, 12:176, 18:182] for au, pictures in images.items()}
     return au_sheet(
         images,

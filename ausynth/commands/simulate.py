@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ausynth.commands.common import BankFolder, Look, chosen_generator
+
 __all__ = ["simulate"]
 
 
@@ -21,14 +23,16 @@ def simulate(
     codec: Annotated[str, typer.Option(help="Of the videos: mjpeg or mpeg4.")] = "mjpeg",
     seed: Annotated[int, typer.Option(help="Another seed, other people and labels.")] = 0,
     run_length: Annotated[float, typer.Option(help="Mean number of frames between changes of the labels.")] = 53,
+    look: Look = None,
+    bank: BankFolder = None,
     force: Annotated[
         bool, typer.Option("--force", help="Make an older practice copy anew, or write beside other files.")
     ] = False,
 ) -> None:
     """Make a practice copy of DISFA or BP4D from rendered faces, in the real set's layout, with its label statistics.
 
-    No licence is needed, and no person is shown: it is there to try the library on. Interrupt it at any time; the same
-    command goes on where it was.
+    No licence is needed, and with the procedural look no person is shown: it is there to try the library on.
+    Interrupt it at any time; the same command goes on where it was.
     """
     from typing import cast
 
@@ -48,6 +52,8 @@ def simulate(
         seed=seed,
         run_length=run_length,
     )
+    chosen = chosen_generator("rendered", look, bank)
+    generator = None if chosen == "rendered" else making.laboratory(simulation, chosen)
     console = Console(soft_wrap=True)
     with counting_bar("frames", console=console, transient=True) as bar:
         task = bar.add_task("starting", total=subjects * frames)
@@ -55,7 +61,7 @@ def simulate(
         def show(done: int, total: int, who: str) -> None:
             bar.update(task, completed=done, total=total, description=who)
 
-        result = making.simulate(simulation, out, force=force, progress=show)
+        result = making.simulate(simulation, out, force=force, generator=generator, progress=show)
     made, found, name = len(result.made), len(result.found), simulation.dataset
     already = f", {found} were there already" if found else ""
     console.print(f"{out}: {made} people with {frames} frames each{already}.")

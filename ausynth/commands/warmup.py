@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ausynth.commands.common import (
+    BankFolder,
     BP4DRoot,
     DISFARoot,
+    Look,
     RealSets,
+    chosen_generator,
     given_roots,
     label_space,
     one_or_many,
@@ -67,6 +70,8 @@ def warmup(
     bp4d_root: BP4DRoot = None,
     ratio: Annotated[float | None, typer.Option(help="Share of synthetic samples, 0 to 1.")] = None,
     generator: Annotated[str | None, typer.Option(help="What makes the synthetic faces.")] = None,
+    look: Look = None,
+    bank: BankFolder = None,
     image_size: Annotated[int | None, typer.Option(help="Height and width in pixels.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything.")] = None,
     hold_out: Annotated[
@@ -112,6 +117,8 @@ def warmup(
     }
     options = read_options(config) if config is not None else {}
     options |= {name: value for name, value in flags.items() if value is not None}
+    if look is not None or bank is not None:
+        options["generator"] = chosen_generator(options.get("generator", "rendered"), look, bank)
     if real is not None:
         options["real"] = real_sets(real)
     if balance is not None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Final
 
 from ausynth.errors import ConfigurationError
 from ausynth.generators.base import Conditions, Generated, Generator
 
-__all__ = ["GENERATORS", "Conditions", "Generated", "Generator", "load_generator"]
+__all__ = ["GENERATORS", "LOOKS", "Conditions", "Generated", "Generator", "load_generator"]
 
 GENERATORS: Final = ("rendered",)
 """The names that `load_generator` knows."""
+
+LOOKS: Final = ("procedural", "portrait")
+"""What the generator "rendered" draws: a head painted by code, or people of a face bank."""
 
 
 def load_generator(name_or_path: str, device: str | None = None, **options: Any) -> Generator:
@@ -23,10 +27,14 @@ def load_generator(name_or_path: str, device: str | None = None, **options: Any)
     Args:
         name_or_path: a name in `GENERATORS`.
         device: where it runs: "cpu", "cuda", "cuda:1", or None for the best there is. "rendered" runs on the CPU.
-        options: of the generator's class: those of "rendered" are those of `rendered.RenderedGenerator`.
+        options: of the generator. Those of "rendered" are `look`, one of `LOOKS`, and what that look's class takes:
+            `rendered.RenderedGenerator` for "procedural" (the default), `portrait.PortraitGenerator` for "portrait",
+            which needs `bank`, the folder of a face bank.
 
     Raises:
         ConfigurationError: unknown name, unknown option, a value out of its range, a device it cannot run on.
+        BankError: no face bank where `bank` says.
+        MissingAssetError: the portrait look's head model was never imported.
     """
     if name_or_path != "rendered":
         raise ConfigurationError(f"unknown generator {name_or_path!r}", expected=f"one of {list(GENERATORS)}")
@@ -34,12 +42,33 @@ def load_generator(name_or_path: str, device: str | None = None, **options: Any)
         raise ConfigurationError(
             f"generator 'rendered' on device {device!r}", expected="'cpu' or None", do="leave device out"
         )
-    from ausynth.generators.rendered.generator import RenderedGenerator
-
-    known = list(inspect.signature(RenderedGenerator).parameters)
+    look = options.pop("look", "procedural")
+    if look not in LOOKS:
+        raise ConfigurationError(f"generator 'rendered' with look={look!r}", expected=f"one of {list(LOOKS)}")
+    of_look = "" if look == "procedural" else f" with the look {look!r}"
+    made = _class_of(look)
+    known = list(inspect.signature(made).parameters)
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ConfigurationError(
-            f"generator 'rendered' has no option {', '.join(unknown)}", expected=f"some of {known}"
+            f"generator 'rendered'{of_look} has no option {', '.join(unknown)}",
+            expected=f"some of {known}",
+            do="add look='portrait'" if unknown == ["bank"] else "correct the spelling",
         )
-    return RenderedGenerator(**options)
+    if look == "portrait" and options.get("bank") is None:
+        raise ConfigurationError(
+            "the look 'portrait' without a face bank",
+            expected="bank=FOLDER",
+            do="make one with `ausynth faces build PHOTOS --out FOLDER`",
+        )
+    return made(**options)
+
+
+def _class_of(look: str) -> Callable[..., Generator]:
+    if look == "portrait":
+        from ausynth.generators.portrait.generator import PortraitGenerator
+
+        return PortraitGenerator
+    from ausynth.generators.rendered.generator import RenderedGenerator
+
+    return RenderedGenerator

@@ -120,13 +120,21 @@ def only_one(root: Path) -> Iterator[None]:
         (root / _LOCK).unlink(missing_ok=True)
 
 
+def _people(generator: Generator, name: str) -> str:
+    """Return the sentence about who is to be seen."""
+    if getattr(generator, "look", "procedural") != "portrait":
+        return f"No person is shown, and nothing here was taken from {name}."
+    terms = getattr(generator, "licence", "")
+    return f"They show people of a face bank making expressions that they never made. Terms: {terms}."
+
+
 def _readme(simulation: Simulation, generator: Generator) -> str:
     name = simulation.dataset.upper()
     return f"""\
 THIS IS NOT {name}.
 
 These pictures are rendered faces, made by `ausynth simulate {simulation.dataset}` (ausynth {ausynth.__version__},
-generator "{generator.name}"). No person is shown, and nothing here was taken from {name}. Only the folder layout, the
+generator "{generator.name}"). {_people(generator, name)} Only the folder layout, the
 subject names, the rates of the action units and their main correlations follow what was published about {name}, so that
 software for it can be tried without a licence of it. Do not report results on these data as results on {name}.
 

@@ -182,15 +182,22 @@ def _share(value: Any, name: str) -> Any:
     return [word for word in value if str(word).upper() in _own_words(name)] or None
 
 
-def open_generator(generator: str | Generator, image_size: int) -> Generator:
-    """Return the generator that was named, or given; one that draws at any size draws at `image_size`."""
+def open_generator(generator: str | Mapping[str, Any] | Generator, image_size: int) -> Generator:
+    """Return the generator that was named, described or given; one that draws at any size draws at `image_size`.
+
+    A mapping holds `name`, "rendered" if left out, and options of `load_generator`.
+    """
     if isinstance(generator, str):
+        generator = {"name": generator}
+    if isinstance(generator, Mapping):
+        options = dict(generator)
+        name = options.pop("name", "rendered")
         # The renderer draws at any size; a network's size is its own.
-        return (
-            load_generator(generator, image_size=image_size) if generator == "rendered" else load_generator(generator)
-        )
+        return load_generator(name, **({"image_size": image_size} | options if name == "rendered" else options))
     if not isinstance(generator, Generator):
-        raise ConfigurationError(f"generator {generator!r}", expected="a name for load_generator, or a Generator")
+        raise ConfigurationError(
+            f"generator {generator!r}", expected="a name for load_generator, a mapping of its options, or a Generator"
+        )
     return generator
 
 

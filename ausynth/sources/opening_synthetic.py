@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ausynth.errors import ConfigurationError, StoreError
 from ausynth.generators.base import Generator
@@ -111,7 +112,7 @@ class OpenFaces:
 
 
 def open_faces(
-    generator: str | Generator | None,
+    generator: str | Mapping[str, Any] | Generator | None,
     image_size: int,
     *,
     cache: str | os.PathLike[str] | None = None,

@@ -1,0 +1,1 @@
+"""The portrait look: ICT-FaceKit's head, fitted to photographs of people and textured with them."""

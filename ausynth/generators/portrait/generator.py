@@ -1,0 +1,217 @@
+"""The generator `rendered` with the look "portrait": conditions in, pictures of people and their labels out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ausynth.errors import ConfigurationError
+from ausynth.generators.base import Conditions, Generated
+from ausynth.generators.portrait import options as check
+from ausynth.generators.portrait.bank import TEXTURE_SIZE, FaceBank
+from ausynth.generators.portrait.draw import Artist, Settings
+from ausynth.generators.portrait.ict import IctHead, load_ict
+from ausynth.generators.portrait.labels import Labeller
+from ausynth.generators.portrait.maps import Maps, empty_maps
+from ausynth.generators.portrait.sensor import Sensor, expose
+from ausynth.generators.portrait.shape import Eyes, Face, Shaper
+from ausynth.generators.portrait.sitter import Mixture, Sitter, Studio
+from ausynth.generators.portrait.table import AUS
+from ausynth.generators.rendered.camera import Camera, View
+from ausynth.generators.rendered.draws import stream
+from ausynth.labels import Floats, Labels
+
+__all__ = ["PortraitGenerator"]
+
+_VERSION: Final = 1
+"""Raised with every change that alters a bit of a picture: it is part of the fingerprint."""
+
+_TEXELS: Final = 256  # of the texture at a picture of 128 points: twice as fine as the points
+
+
+class PortraitGenerator:
+    """Draws people of a face bank making expressions: pictures that look like photographs, with exact labels.
+
+    >>> generator = PortraitGenerator("bank", image_size=128)  # doctest: +SKIP
+    >>> smile = np.array([[4.0 if au == 12 else 0 for au in generator.aus]])  # doctest: +SKIP
+    >>> generator.generate(Conditions(smile, np.array([7]), np.array([1]))).images.shape  # doctest: +SKIP
+    (1, 128, 128, 3)
+
+    A picture is a function of its own conditions alone: `block_size` is 1. `generate` may be called from any number of
+    threads, and does its work without the GIL.
+
+    Args:
+        bank: the folder of a face bank, as `ausynth faces build` makes it, or an open one.
+        image_size: height and width in pixels, 32 or more.
+        supersample: points a pixel in each direction, 1-4.
+        blend: whether an identity number stands for a new person, mixed from two or three of the bank; False shows the
+            people of the bank as they are.
+        yaw, pitch, roll: standard deviation of the head's pose in degrees; 0 keeps it straight. |yaw| stays within 20.
+        distance: (least, most) of the camera from the face in centimetres.
+        jitter: standard deviation of the face's place and size in the picture, as a share of it.
+        gaze: standard deviation of the eyes' direction in the head, degrees.
+        blink: share of the pictures that show the eyes shut; not where AU5 is asked for.
+        light: 0 is each photograph's own light, 1 anything from flat to a strong lamp at the side.
+        background: 0 is one gray, 1 walls, rooms, greenery and lights out of focus.
+        asymmetry: standard deviation of the difference in strength between a person's two sides, 0-0.3.
+        wrinkles: 0 paints no lines, 1 those of the person's age.
+        blur: 0 is sharp, 1 draws the lens' blur.
+        grain: 0 is none, 1 draws the sensor's shot and read noise.
+        jpeg: (least, most) quality of JPEG compression, or None.
+        head: the head model; None takes ICT-FaceKit from the asset folder.
+
+    Raises:
+        ConfigurationError: an option out of its range, or nobody in the bank.
+        BankError: no bank there.
+        MissingAssetError: the head model was never imported.
+    """
+
+    name = "rendered"
+    look = "portrait"
+    aus = AUS
+    block_size = 1
+
+    def __init__(
+        self,
+        bank: FaceBank | Path | str,
+        image_size: int = 128,
+        *,
+        supersample: int = 1,
+        blend: bool = True,
+        yaw: float = 10.0,
+        pitch: float = 6.0,
+        roll: float = 5.0,
+        distance: tuple[float, float] = (40.0, 90.0),
+        jitter: float = 0.02,
+        gaze: float = 4.0,
+        blink: float = 0.02,
+        light: float = 1.0,
+        background: float = 1.0,
+        asymmetry: float = 0.12,
+        wrinkles: float = 1.0,
+        blur: float = 1.0,
+        grain: float = 1.0,
+        jpeg: tuple[int, int] | None = (45, 95),
+        head: IctHead | None = None,
+    ) -> None:
+        options: dict[str, Any] = {
+            "image_size": check.whole("image_size", image_size, 32, 4096),
+            "supersample": check.whole("supersample", supersample, 1, 4),
+            "blend": check.flag("blend", blend),
+            "yaw": check.within("yaw", yaw, 0, 20),
+            "pitch": check.within("pitch", pitch, 0, 20),
+            "roll": check.within("roll", roll, 0, 30),
+            "distance": check.span("distance", distance, 25, 1000),
+            "jitter": check.within("jitter", jitter, 0, 0.2),
+            "gaze": check.within("gaze", gaze, 0, 20),
+            "blink": check.within("blink", blink, 0, 1),
+            "light": check.within("light", light, 0, 1),
+            "background": check.within("background", background, 0, 1),
+            "asymmetry": check.within("asymmetry", asymmetry, 0, 0.3),
+            "wrinkles": check.within("wrinkles", wrinkles, 0, 2),
+            "blur": check.within("blur", blur, 0, 3),
+            "grain": check.within("grain", grain, 0, 5),
+            "jpeg": check.quality("jpeg", jpeg),
+        }
+        head = load_ict() if head is None else head
+        self.bank = bank if isinstance(bank, FaceBank) else FaceBank(Path(bank).expanduser(), head)
+        if not len(self.bank):
+            raise ConfigurationError(
+                f"nobody in {self.bank.folder}",
+                expected="at least one person",
+                do="add some with `ausynth faces build`",
+            )
+        self.image_size, self._factor = int(image_size), int(supersample)
+        self._blink = float(blink)
+        self._camera = Camera(yaw, pitch, roll, options["distance"], jitter, gaze)
+        self._sensor = Sensor(blur, grain, options["jpeg"])
+        self._shaper = Shaper(head)
+        self._artist = Artist(self._shaper, Settings(light, background, wrinkles))
+        self._labeller = Labeller(self._shaper, self._artist)
+        points = self.image_size * self._factor
+        texture, shrink = TEXTURE_SIZE, 0
+        while texture // 2 >= 2 * points and texture > 128:
+            texture //= 2
+        if points <= 64:
+            shrink = 1
+        self._studio = Studio(
+            self.bank, self._shaper, blend=blend, asymmetry=asymmetry, texture_size=texture, shrink=shrink
+        )
+        recipe = [self.name, self.look, _VERSION, head.fingerprint, self.bank.fingerprint, options]
+        self.fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def licence(self) -> str:
+        """Return under which terms the pictures may be passed on: those of the bank's photographs."""
+        return (
+            f"rendered from a head model under MIT (ICT-FaceKit) and photographs of {len(self.bank)} people: "
+            + "; ".join(self.bank.credits())
+        )
+
+    def mixture(self, identity: int) -> Mixture:
+        """Return of which people of the bank (their numbers in `bank.names`) an identity number is made."""
+        return self._studio.mixture(identity)
+
+    def generate(self, conditions: Conditions) -> Generated:
+        """Return (B, H, W, 3) pictures and the labels of what they show.
+
+        Raises:
+            ConfigurationError: `conditions.intensity` has not one column for each of `aus`.
+        """
+        return self._generate(conditions, None)
+
+    def render(self, conditions: Conditions) -> tuple[Generated, Maps]:
+        """Return what `generate` does, and where the face is: landmarks, a mask of the face, its depth.
+
+        Raises:
+            ConfigurationError: `conditions.intensity` has not one column for each of `aus`.
+        """
+        maps = empty_maps(len(conditions), self.image_size)
+        return self._generate(conditions, maps), maps
+
+    def _generate(self, conditions: Conditions, maps: Maps | None) -> Generated:
+        self._require_columns(conditions)
+        images_BHW3 = np.empty((len(conditions), self.image_size, self.image_size, 3), np.uint8)
+        points = self.image_size * self._factor
+        rows = []
+        for b in range(len(conditions)):
+            noise = int(conditions.noise[b])
+            sitter, face, view = self._face(conditions.intensity[b], int(conditions.identity[b]), noise)
+            light_HW3 = np.empty((points, points, 3), np.float32)
+            drawing = self._artist.draw(sitter, face, view, noise, light_HW3)
+            expose(light_HW3, self._factor, self._sensor, noise, images_BHW3[b])
+            rows.append(self._labeller.row(sitter, face, view))
+            if maps is not None:
+                maps.write(b, drawing, self._shaper.topology, self._factor)
+        return Generated(images_BHW3, _labels(rows))
+
+    def label(self, conditions: Conditions) -> Labels:
+        """Return the labels that `generate` would give, without drawing: they are the mesh's."""
+        self._require_columns(conditions)
+        faces = (
+            self._face(conditions.intensity[b], int(conditions.identity[b]), int(conditions.noise[b]))
+            for b in range(len(conditions))
+        )
+        return _labels([self._labeller.row(sitter, face, view) for sitter, face, view in faces])
+
+    def _face(self, intensity_A: Floats, identity: int, noise: int) -> tuple[Sitter, Face, View]:
+        sitter, view = self._studio.sitter(identity), self._camera.view(noise)
+        blink = 1.0 if self._blink and stream("gaze", noise).random() < self._blink else 0.0
+        return sitter, self._shaper.face(sitter.build, intensity_A, Eyes(view.gaze, blink)), view
+
+    def _require_columns(self, conditions: Conditions) -> None:
+        if conditions.intensity.shape[1] != len(self.aus):
+            raise ConfigurationError(
+                f"conditions.intensity has {conditions.intensity.shape[1]} columns",
+                expected=f"{len(self.aus)}, one for each of {self.aus}",
+                do="bring the label vectors to the generator's AUs, in its order",
+            )
+
+
+def _labels(rows: list[Floats]) -> Labels:
+    intensity_BA = np.stack(rows) if rows else np.zeros((0, len(AUS)), np.float32)
+    return Labels.from_intensity(AUS, intensity_BA)
