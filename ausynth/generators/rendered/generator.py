@@ -150,6 +150,14 @@ class RenderedGenerator:
             faces.append(self._shaper.face(self._shaper.person(identity), intensity_A, gaze))
         return labels_of(faces)
 
+    def sides(self, identity: NDArray[np.int64]) -> Floats:
+        """Return (B, 2, A) how strongly each person's left and right side moves, as a share of what was asked.
+
+        An option of the generator (`asymmetry`) says how uneven people may be; 1 on both sides without it.
+        """
+        asymmetry_BA = np.stack([self._shaper.person(int(number)).asymmetry for number in identity])
+        return np.stack([1 + np.minimum(asymmetry_BA, 0), 1 - np.maximum(asymmetry_BA, 0)], 1)
+
     def _require_columns(self, conditions: Conditions) -> None:
         if conditions.intensity.shape[1] != len(self.aus):
             raise ConfigurationError(
