@@ -102,7 +102,7 @@ EXPECTED: dict[int, list[tuple[str, int, float]]] = {
     9: [("nose wing", UP, 0.3), ("inner brow", UP, -0.2)],
     10: [("upper lip", UP, 0.12), ("nose wing", UP, 0.05)],
     12: [("corner", UP, 0.4), ("corner", OUT, 0.3)],
-    14: [("corner", OUT, 0.3), ("corner", FORWARD, -0.2)],
+    14: [("corner", OUT, 0.1), ("corner", FORWARD, -0.2)],
     15: [("corner", UP, -0.35)],
     17: [("chin boss", UP, 0.1), ("lower lip", UP, 0.2)],
     20: [("corner", OUT, 0.4)],
@@ -149,6 +149,15 @@ def test_au12_lifts_and_au15_lowers_the_corners_and_au20_does_neither(identity: 
     person = shaper().person(identity)
     up = {au: movement(person, {au: 5}, "corner")[UP] for au in (12, 15, 20)}
     assert up[12] > up[20] > up[15]
+
+
+@pytest.mark.parametrize("identity", PEOPLE)
+def test_au14_draws_the_corners_in_where_au20_draws_them_apart(identity: int) -> None:
+    person = shaper().person(identity)
+    dimpled, stretched = (movement(person, {au: 5}, "corner") for au in (14, 20))
+    assert dimpled[OUT] < 0.5 * stretched[OUT]
+    assert dimpled[FORWARD] < -0.2
+    assert abs(dimpled[UP]) < 0.25
 
 
 # Where nothing may happen: regions that the AU's muscles do not reach.

@@ -20,7 +20,7 @@ def draw_light(noise: int, light: float) -> Light:
         light: 0 is always the same soft light from the front, 1 anything from flat to a strong lamp at the side.
     """
     draw = stream("light", noise)
-    around, above = np.radians((25 + draw.uniform(-85, 40) * light, 28 + draw.uniform(-28, 30) * light))
+    around, above = np.radians((draw.uniform(-65, 65) * light, 28 + draw.uniform(-28, 30) * light))
     key_3 = np.array([np.sin(around) * np.cos(above), np.sin(above), np.cos(around) * np.cos(above)])
     half_3 = key_3 + (0, 0, 1)
     half_3 /= np.linalg.norm(half_3)

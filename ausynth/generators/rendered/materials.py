@@ -226,7 +226,7 @@ def teeth(at: Floats, surface: Floats) -> None:
     x, y, z = at[0], at[1], at[11]
     gum = smooth(67.55, 67.75, y) + F(1) - smooth(64.75, 64.95, y)
     gap = abs(np.sin(np.arctan2(x, z - F(9)) * F(12)))  # the teeth stand in an arc around (0, 9)
-    tooth = F(0.74) * (F(0.66) + F(0.34) * smooth(0, 0.35, gap))
+    tooth = F(0.86) * (F(0.66) + F(0.34) * smooth(0, 0.35, gap))
     surface[0] = tooth + gum * (F(0.40) - tooth)
     surface[1] = tooth * F(0.92) + gum * (F(0.15) - tooth)
     surface[2] = tooth * F(0.78) + gum * (F(0.15) - tooth)
@@ -234,7 +234,7 @@ def teeth(at: Floats, surface: Floats) -> None:
     lit = F(0.06) + F(0.94) * smooth(11.8, 14.2, z)
     for j in range(3):
         surface[j] *= lit
-    surface[OPEN] = F(0.20) + F(0.65) * smooth(11.5, 14.6, z)
+    surface[OPEN] = F(0.30) + F(0.70) * smooth(11.5, 14.2, z)
     surface[WRAP], surface[SHINE], surface[GLOSS] = F(0), F(0.10), F(60)
     surface[SLOPE_X], surface[SLOPE_Y] = F(0), F(0)
 

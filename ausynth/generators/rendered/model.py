@@ -78,7 +78,9 @@ class Model:
         hair_N3 = cut_V3[self._count :]
         hair_N3[:, 0] = person.shell.across * _ACROSS
         hair_N3[:, 1] = person.shell.tip / np.float32(max(person.traits.hairdo.wisp, 0.05))
-        hair_N3[:, 2] = np.abs(normals_V3[self._count :, 2])
+        # Short hair is fuzzy where it is seen from the side; hair that hangs shows its other sheet there.
+        is_short = person.traits.hairdo.length == 0
+        hair_N3[:, 2] = np.abs(normals_V3[self._count :, 2]) if is_short else 1
         return cut_V3
 
     def fields(self, person: Person, turn_33: Floats) -> Floats:
