@@ -25,6 +25,16 @@ _THINGS: Final = ((92, 66, 46), (136, 102, 70), (58, 70, 86), (170, 168, 162), (
 _Colours = NDArray[np.float64]
 
 
+def _linear(colours: tuple[tuple[int, int, int], ...]) -> _Colours:
+    return (np.array(colours) / 255) ** 2.2
+
+
+_LINEAR_WALLS: Final = _linear(_WALLS)
+_LINEAR_THINGS: Final = _linear(_THINGS)
+_DAY: Final = np.array((0.85, 0.9, 1.0))
+_GRID: Final = np.mgrid[:SIZE, :SIZE] / (SIZE - 1) - 0.5
+
+
 def draw_backdrop(noise: int, background: float) -> Floats:
     """Return (SIZE, SIZE, 3) float32, the linear colours behind the face.
 
@@ -33,7 +43,7 @@ def draw_backdrop(noise: int, background: float) -> Floats:
         background: 0 is one gray; up to 1, walls, gradients and rooms that differ from it more and more.
     """
     draw = stream("background", noise)
-    wall_3 = _linear(_WALLS)[draw.integers(len(_WALLS))] * np.exp(0.2 * draw.standard_normal(3) * (0.4, 0.3, 0.5))
+    wall_3 = _LINEAR_WALLS[draw.integers(len(_WALLS))] * np.exp(0.2 * draw.standard_normal(3) * (0.4, 0.3, 0.5))
     kind = draw.random()
     picture = np.broadcast_to(wall_3, (SIZE, SIZE, 3)).astype(np.float32)
     if kind > 0.35:
@@ -41,7 +51,7 @@ def draw_backdrop(noise: int, background: float) -> Floats:
         blur = float(draw.uniform(0.9, 2.2))
         picture = cv2.GaussianBlur(picture, (0, 0), blur, borderType=cv2.BORDER_REFLECT)
     # Light falls off over any wall.
-    y, x = np.mgrid[:SIZE, :SIZE] / (SIZE - 1) - 0.5
+    y, x = _GRID
     slope_2 = draw.normal(0, 0.45, 2)
     picture = picture * (float(draw.uniform(0.55, 1.15)) * np.exp(slope_2[0] * x + slope_2[1] * y))[..., None]
     mixed: Floats = np.clip(_GRAY + background * (picture - _GRAY), 0.004, 1.2).astype(np.float32)
@@ -50,21 +60,19 @@ def draw_backdrop(noise: int, background: float) -> Floats:
 
 def _furnish(picture: Floats, draw: np.random.Generator, *, many: bool) -> None:
     """Draw upright and lying rectangles: shelves, doors, a bright window, a lamp."""
-    things = _linear(_THINGS)
-    for _ in range(int(draw.integers(6, 14)) if many else int(draw.integers(1, 4))):
-        width, height = draw.integers(2, 9), draw.integers(3, 20)
-        if draw.random() < 0.4:
+    count = int(draw.integers(6, 14)) if many else int(draw.integers(1, 4))
+    shares = draw.random((count, 7)).tolist()
+    for wide, high, lies, left, top, colour, bright in shares:
+        width, height = 2 + int(wide * 7), 3 + int(high * 17)
+        if lies < 0.4:
             width, height = height, max(1, width // 2)
-        left, top = draw.integers(-2, SIZE - 1), draw.integers(-2, SIZE - 1)
-        colour = things[draw.integers(len(things))] * draw.uniform(0.4, 1.2)
-        picture[max(0, top) : top + height, max(0, left) : left + width] = colour
-    if draw.random() < 0.35:
-        left = draw.choice((-3, SIZE - 8)) + draw.integers(0, 4)
-        picture[2 : 2 + draw.integers(8, 18), max(0, left) : left + 6] = np.array((0.85, 0.9, 1.0)) * draw.uniform(0.7, 1.2)
-    if draw.random() < 0.3:
-        place = draw.integers(0, SIZE - 2, 2)
-        picture[place[0] : place[0] + 2, place[1] : place[1] + 2] = (1.6, 1.3, 0.8)
-
-
-def _linear(colours: tuple[tuple[int, int, int], ...]) -> _Colours:
-    return (np.array(colours) / 255) ** 2.2
+        x, y = int(left * (SIZE + 1)) - 2, int(top * (SIZE + 1)) - 2
+        painted = _LINEAR_THINGS[int(colour * len(_THINGS))] * (0.4 + 0.8 * bright)
+        picture[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)] = painted
+    window, side, along, high, bright, lamp, row, column = draw.random(8).tolist()
+    if window < 0.35:
+        x = (0 if side < 0.5 else SIZE - 8) + int(along * 4)
+        picture[2 : 10 + int(high * 10), x : x + 6] = _DAY * (0.7 + 0.5 * bright)
+    if lamp < 0.3:
+        x, y = int(column * (SIZE - 2)), int(row * (SIZE - 2))
+        picture[y : y + 2, x : x + 2] = (1.6, 1.3, 0.8)

@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ausynth.generators.rendered.curves import F, bump, noises, smooth
-from ausynth.generators.rendered.kernels import Real, Triple, inlined, kernel
+from ausynth.generators.rendered.curves import F, noises, smooth
+from ausynth.generators.rendered.kernels import Triple, kernel
 from ausynth.labels import Floats
 
-__all__ = ["HAIR_EDGE", "Paint", "Whiskers", "paint_skin", "skin_colour"]
+__all__ = ["HAIR_EDGE", "REGIONS", "Paint", "Whiskers", "paint_skin", "regions", "skin_colour"]
 
 HAIR_EDGE: Final = 4.0
 """Further outside the hair's edge than this, in centimetres, nothing is known of it."""
@@ -74,56 +74,73 @@ def skin_colour(melanin: float) -> tuple[float, float, float]:
     return red, green, blue
 
 
+REGIONS: Final = ("cheeks", "nose", "below_eye", "chin_spot", "grease", "jaw", "chin", "upper", "lids", "ears")
+"""Where on the face something is the case, 0-1 each; see `regions`."""
+
+
+def regions(x_V: Floats, y_V: Floats, z_V: Floats, lips_V: Floats, lids_V: Floats, ears_V: Floats) -> Floats:
+    """Return (V, R) float32, the `REGIONS` of the base head's vertices, given their places and painted masks."""
+    side_V, front_V = np.abs(x_V), _smooth(8, 12, z_V)
+    cheeks_V = _bump(side_V, 4.4, 2.0) * _bump(y_V, 69.3, 2.2) * front_V
+    nose_V = _bump(x_V, 0, 1.3) * _bump(y_V, 69.2, 1.3) * front_V
+    grease_V = 0.35 + 0.65 * _bump(x_V, 0, 3.2) * _smooth(74, 77, y_V) * front_V + nose_V
+    grease_V += 0.55 * _bump(side_V, 4.2, 1.2) * _bump(y_V, 70.8, 1.0) * front_V
+    grease_V += 0.4 * _bump(x_V, 0, 1.2) * _bump(y_V, 63.6, 1.0)
+    line_V = 66.6 + 0.62 * np.maximum(0, side_V - 3.2)
+    bare_V, deep_V = 1 - _smooth(0.35, 0.85, lips_V), _smooth(10, 12, z_V)
+    chin_V = _bump(x_V, 0, 2.1) * (1 - _smooth(65.0, 65.6, y_V)) * _smooth(60.5, 62, y_V) * deep_V
+    beside_V = _bump(side_V, 2.9, 0.6) * _smooth(63.5, 64.5, y_V) * (1 - _smooth(66.4, 67.2, y_V)) * deep_V
+    columns = {
+        "cheeks": cheeks_V,
+        "nose": nose_V,
+        "below_eye": _bump(side_V, 2.9, 1.5) * _bump(y_V, 71.3, 0.7) * front_V,
+        "chin_spot": _bump(x_V, 0, 2.0) * _bump(y_V, 63.5, 1.5) * front_V,
+        "grease": np.minimum(grease_V, 1.4),
+        "jaw": (1 - _smooth(line_V - 1.6, line_V, y_V)) * _smooth(59.5, 61.5, y_V) * _smooth(1, 4, z_V) * bare_V,
+        "chin": np.maximum(chin_V, beside_V) * bare_V,
+        "upper": (1 - _smooth(2.4, 3.1, side_V)) * _smooth(66.6, 67.1, y_V) * (1 - _smooth(67.9, 68.5, y_V))
+        * deep_V * bare_V,
+        "lids": lids_V,
+        "ears": ears_V,
+    }  # fmt: skip
+    return np.stack([columns[name] for name in REGIONS], 1).astype(np.float32)
+
+
+def _smooth(low: float | Floats, high: float | Floats, value_V: Floats) -> Floats:
+    share_V = np.clip((value_V - low) / (np.asarray(high) - low), 0, 1)
+    return np.asarray(share_V * share_V * (3 - 2 * share_V))
+
+
+def _bump(value_V: Floats, middle: float, width: float) -> Floats:
+    return np.asarray(np.exp(-(((value_V - middle) / width) ** 2)))
+
+
 @kernel
-def paint_skin(fields_VF: Floats, lids_V: Floats, ears_V: Floats, paint: Paint, tile: Floats) -> None:
+def paint_skin(fields_VF: Floats, regions_VR: Floats, paint: Paint, tile: Floats) -> None:
     """Write colour, openness, grease and beard of every vertex, in place; see `paint.FIELDS`."""
     for v in range(len(fields_VF)):
         x, y, z, lips = fields_VF[v, 0], fields_VF[v, 1], fields_VF[v, 11], fields_VF[v, 7]
         coarse, middling, _ = noises(tile, (x + F(0.7) * z) * F(0.03) + paint.texture[0], y * F(0.03) + paint.texture[1])
-        side = abs(x)
-        front = smooth(8, 12, z)
-        cheeks = bump(side, 4.4, 2.0) * bump(y, 69.3, 2.2) * front
-        nose = bump(x, 0, 1.3) * bump(y, 69.2, 1.3) * front
-        below_eye = bump(side, 2.9, 1.5) * bump(y, 71.3, 0.7) * front
-        blood = F(0.065) * paint.mottling * (coarse + middling) + F(0.42) * cheeks + F(0.38) * nose + F(0.30) * ears_V[v]
-        blood += F(0.25) * bump(x, 0, 2.0) * bump(y, 63.5, 1.5) * front + F(0.10) * below_eye * paint.tired
+        cheeks, nose, below_eye, spot, grease, jaw, chin, upper, lids, ears = (
+            regions_VR[v, 0], regions_VR[v, 1], regions_VR[v, 2], regions_VR[v, 3], regions_VR[v, 4],
+            regions_VR[v, 5], regions_VR[v, 6], regions_VR[v, 7], regions_VR[v, 8], regions_VR[v, 9],
+        )  # fmt: skip
+        blood = F(0.065) * paint.mottling * (coarse + middling) + F(0.42) * cheeks + F(0.38) * nose + F(0.30) * ears
+        blood += F(0.25) * spot + F(0.10) * below_eye * paint.tired
         blood = ((paint.blood - F(0.95)) * F(0.6) + blood * paint.blood) / (F(1) + F(0.45) * paint.melanin)
-        dark = F(0.05) * paint.mottling * middling + F(0.16) * lids_V[v] + F(0.22) * below_eye * paint.tired
-        red, green, blue = paint.base
+        dark = F(0.05) * paint.mottling * middling + F(0.16) * lids + F(0.22) * below_eye * paint.tired
+        amount = lips * paint.lips / (F(1) + F(0.25) * paint.melanin)
+        whiskers = paint.whiskers
+        shaved = max(max(jaw, chin), upper) * whiskers.shade * paint.dark_hair
         # What further pigment absorbs: melanin most of blue, blood of green.
-        red *= np.exp(-F(0.55) * dark - F(0.04) * blood)
-        green *= np.exp(-F(0.75) * dark - F(0.42) * blood)
-        blue *= np.exp(-F(0.85) * dark - F(0.36) * blood)
-        if lips > 0:
-            amount = lips * paint.lips / (F(1) + F(0.25) * paint.melanin)
-            red *= np.exp(-F(0.22) * amount)
-            green *= np.exp(-F(0.80) * amount)
-            blue *= np.exp(-F(0.62) * amount)
-        grown, shaved = _whiskers(x, y, z, lips, paint.whiskers)
-        shaved *= paint.dark_hair
+        red, green, blue = paint.base
+        red *= np.exp(-F(0.55) * dark - F(0.04) * blood - F(0.22) * amount)
+        green *= np.exp(-F(0.75) * dark - F(0.42) * blood - F(0.80) * amount)
+        blue *= np.exp(-F(0.85) * dark - F(0.36) * blood - F(0.62) * amount)
         fields_VF[v, 2] = red * (F(1) - F(0.42) * shaved)
         fields_VF[v, 3] = green * (F(1) - F(0.34) * shaved)
         fields_VF[v, 4] = blue * (F(1) - F(0.26) * shaved)
-        fields_VF[v, 8] = grown
-        greasy = F(0.35) + F(0.65) * bump(x, 0, 3.2) * smooth(74, 77, y) * front + F(1.0) * nose
-        greasy += F(0.55) * bump(side, 4.2, 1.2) * bump(y, 70.8, 1.0) * front + F(0.4) * bump(x, 0, 1.2) * bump(y, 63.6, 1.0)
-        fields_VF[v, 6] = paint.shine * min(greasy, F(1.4))
+        fields_VF[v, 6] = paint.shine * grease
+        fields_VF[v, 8] = max(max(whiskers.jaw * jaw, whiskers.chin * chin), whiskers.upper * upper)
         # Hair keeps light from the skin beside it.
-        near = smooth(-1.6, 0.2, fields_VF[v, 10])
-        fields_VF[v, 5] *= F(1) - F(0.35) * near
-
-
-@inlined
-def _whiskers(x: Real, y: Real, z: Real, lips: Real, whiskers: Whiskers) -> tuple[Real, Real]:
-    """Return how densely a beard grows at a rest position, and how much of a shaved one's shade there is."""
-    side = abs(x)
-    line = F(66.6) + F(0.62) * max(F(0), side - F(3.2))
-    jaw = (F(1) - smooth(line - F(1.6), line, y)) * smooth(59.5, 61.5, y) * smooth(1, 4, z)
-    chin = bump(x, 0, 2.1) * (F(1) - smooth(65.0, 65.6, y)) * smooth(60.5, 62, y) * smooth(10, 12, z)
-    beside = bump(side, 2.9, 0.6) * smooth(63.5, 64.5, y) * (F(1) - smooth(66.4, 67.2, y)) * smooth(10, 12, z)
-    upper = (F(1) - smooth(2.4, 3.1, side)) * smooth(66.6, 67.1, y) * (F(1) - smooth(67.9, 68.5, y)) * smooth(10, 12, z)
-    bare = F(1) - smooth(0.35, 0.85, lips)
-    both = max(chin, beside)
-    grown = max(max(whiskers.jaw * jaw, whiskers.chin * both), whiskers.upper * upper) * bare
-    shade = max(max(jaw, both), upper) * bare * whiskers.shade
-    return grown, shade
+        fields_VF[v, 5] *= F(1) - F(0.35) * smooth(-1.6, 0.2, fields_VF[v, 10])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ _KINDS: Final = {
 }
 _LASH_CM: Final = 0.08  # from one lash to the next
 _BEHIND_EARS: Final = 80.0  # hair that hangs from further in front than this, in degrees, covers the ears
+_COVERED_CM: Final = 1.6  # so far inside the hair's edge the scalp is not seen
 _ACROSS: Final = np.float32(0.045)  # tiles of noise a centimetre across the hairs
 
 
@@ -41,7 +43,8 @@ class Model:
 
     def __init__(self, head: Head) -> None:
         count = len(head.vertices)
-        self._count = count
+        self._count, self._corners = count, head.triangles
+        self._known: WeakKeyDictionary[Person, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = WeakKeyDictionary()
         self.triangles: Integers = np.concatenate([head.triangles, shell.triangles() + np.int32(count)])
         of_head = np.array([_KINDS[name] for name in head.material_names], np.uint8)[head.materials]
         self.kinds: NDArray[np.uint8] = np.concatenate(
@@ -49,7 +52,6 @@ class Model:
         )
         self._rules_T = np.full(len(self.triangles), raster.SOLID, np.uint8)
         self._rules_T[self.kinds == shading.LASHES] = raster.LASH
-        self._rules_T[self.kinds == shading.HAIR] = raster.STRANDS
         self._is_inside_T = np.isin(self.kinds, (shading.TEETH, shading.TONGUE))
         is_throat_V = head.masks["inside-mouth"] > 0.95
         self._is_inside_T[: len(head.triangles)] |= is_throat_V[head.triangles].all(1)
@@ -62,14 +64,26 @@ class Model:
 
     def rules(self, person: Person, *, shows_mouth: bool) -> NDArray[np.uint8]:
         """Return (T,) how each triangle is drawn: hair that is not there, and what closed lips hide, is left out."""
-        rules_T = self._rules_T.copy()
-        rules_T[-len(person.shell.used) :][~person.shell.used] = raster.HIDDEN
-        hairdo = person.traits.hairdo
+        known = self._known.get(person)
+        if known is None:
+            known = self._known[person] = self._rules_of(person)
+        return known[int(shows_mouth)]
+
+    def _rules_of(self, person: Person) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return the rules with closed and with parted lips."""
+        rules_T, hairdo = self._rules_T.copy(), person.traits.hairdo
+        hair_T = rules_T[-len(person.shell.used) :]
+        hair_T[:] = np.where(person.shell.used, raster.STRANDS if hairdo.length > 0 else raster.FUR, raster.HIDDEN)
+        if hairdo.is_grown:
+            # Nobody sees the scalp below thick hair.
+            inside_V = person.fields[:, FIELDS.index("hair")] > _COVERED_CM
+            is_scalp_T = (self.kinds[: len(self._corners)] == shading.SKIN) & inside_V[self._corners].all(1)
+            rules_T[: len(self._corners)][is_scalp_T] = raster.HIDDEN
         if hairdo.length > 0 and hairdo.opens < _BEHIND_EARS:
             rules_T[self._is_ear_T] = raster.HIDDEN
-        if not shows_mouth:
-            rules_T[self._is_inside_T] = raster.HIDDEN  # teeth are no soft tissue: they would poke through drawn lips
-        return rules_T
+        closed_T = rules_T.copy()
+        closed_T[self._is_inside_T] = raster.HIDDEN  # teeth are no soft tissue: they would poke through drawn lips
+        return closed_T, rules_T
 
     def cuts(self, person: Person, normals_V3: Floats) -> Floats:
         """Return (V, 3) what `raster.rasterise` needs to know of lashes and hairs."""

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from ausynth.generators.rendered.complexion import HAIR_EDGE, Paint, paint_skin
+from ausynth.generators.rendered.complexion import HAIR_EDGE, Paint, paint_skin, regions
 from ausynth.generators.rendered.head import Head
 from ausynth.generators.rendered.noises import NOISE_SIZE, grain_tile, noise_tile
 from ausynth.labels import Floats
@@ -36,31 +36,32 @@ On an eyeball x and y are the place from its middle when it looks straight ahead
 
 
 @functools.cache
-def rest_fields(head: Head) -> dict[str, Floats]:
-    """Return name -> (V,) what is known of the base head's vertices, whoever is painted. Read-only."""
+def rest_fields(head: Head) -> tuple[Floats, Floats]:
+    """Return (V, F) the `FIELDS` and (V, R) the `complexion.REGIONS` of the base head before anybody is painted."""
     # Of the mouth and the eyes the base head, lips closed, knows nothing: the shading sees to them.
     is_hidden_V = (head.masks["inside-mouth"] > 0.5) | (head.masks["lips"] > 0.9)
     is_hidden_V[head.vertices_of(*(name for name in head.material_names if name != "skin"))] = True
-    x_V, y_V, z_V = head.vertices.T.copy()
-    eye_V2 = np.stack([x_V, y_V], 1)
+    x_V, y_V, z_V = head.vertices.T
+    at_V2 = np.stack([x_V, y_V], 1)
     for name in ("eye_left", "eye_right"):
         ball = head.vertices_of(name)
         offset_N3 = head.vertices[ball] - head.vertices[ball].mean(0)
-        eye_V2[ball] = offset_N3[:, :2] / np.sqrt((offset_N3**2).sum(1)).max()
+        at_V2[ball] = offset_N3[:, :2] / np.sqrt((offset_N3**2).sum(1)).max()
     columns = {
-        "x": eye_V2[:, 0],
-        "y": eye_V2[:, 1],
+        "x": at_V2[:, 0],
+        "y": at_V2[:, 1],
         "z": z_V,
         "open": np.where(is_hidden_V, 1, np.clip(0.1 + head.openness * 1.1, 0, 1)),
-        "lips": head.masks["lips"],
         "inside": head.masks["inside-mouth"],
-        "lids": head.masks["eyelids"],
-        "ears": head.masks["ears"],
+        "wet": head.masks["lips"],
     }
-    fields = {name: np.ascontiguousarray(column, dtype=np.float32) for name, column in columns.items()}
-    for column in fields.values():
-        column.flags.writeable = False
-    return fields
+    fields_VF = np.zeros((len(head.vertices), len(FIELDS)), np.float32)
+    for name, column in columns.items():
+        fields_VF[:, FIELDS.index(name)] = column
+    regions_VR = regions(x_V, y_V, z_V, head.masks["lips"], head.masks["eyelids"], head.masks["ears"])
+    for array in (fields_VF, regions_VR):
+        array.flags.writeable = False
+    return fields_VF, regions_VR
 
 
 def person_fields(head: Head, paint: Paint, hair_V: Floats) -> Floats:
@@ -71,11 +72,8 @@ def person_fields(head: Head, paint: Paint, hair_V: Floats) -> Floats:
         paint: what is painted, see `complexion`.
         hair_V: (V,) centimetres inside the hair's edge.
     """
-    rest = rest_fields(head)
-    fields_VF = np.zeros((len(head.vertices), len(FIELDS)), np.float32)
-    for name in ("x", "y", "z", "open", "inside"):
-        fields_VF[:, FIELDS.index(name)] = rest[name]
-    fields_VF[:, FIELDS.index("wet")] = rest["lips"]
+    rest_VF, regions_VR = rest_fields(head)
+    fields_VF = rest_VF.copy()
     fields_VF[:, FIELDS.index("hair")] = np.maximum(hair_V, np.float32(-HAIR_EDGE))
-    paint_skin(fields_VF, rest["lids"], rest["ears"], paint, noise_tile())
+    paint_skin(fields_VF, regions_VR, paint, noise_tile())
     return fields_VF

@@ -11,10 +11,11 @@ from ausynth.generators.rendered.kernels import Integers, Real, inlined, kernel
 from ausynth.generators.rendered.noises import NOISE_SIZE
 from ausynth.labels import Floats
 
-__all__ = ["HIDDEN", "LASH", "SOLID", "STRANDS", "project", "rasterise"]
+__all__ = ["FUR", "HIDDEN", "LASH", "SOLID", "STRANDS", "project", "rasterise"]
 
-SOLID, LASH, STRANDS, HIDDEN = range(4)
-"""Rules for a triangle: seen from outside; two sheets that are there in parts (lashes, hair); left out."""
+SOLID, LASH, STRANDS, HIDDEN, FUR = range(5)
+"""Rules for a triangle: seen from outside; two sheets that are there in parts (lashes, hair that hangs); left out; hair
+that lies on the head, seen from outside."""
 
 _LAST: Final = NOISE_SIZE - 1
 
@@ -67,8 +68,8 @@ def rasterise(  # noqa: PLR0917 (numba takes no keywords)
     Args:
         seen_V3: from `project`.
         triangles_T3: corners.
-        rules_T: SOLID, LASH, STRANDS or HIDDEN.
-        cut_V3: for LASH: place along the comb, share of each unit that is there, unused. For STRANDS: place across
+        rules_T: SOLID, LASH, STRANDS, HIDDEN or FUR.
+        cut_V3: for LASH: place along the comb, share of each unit that is there, unused. For STRANDS and FUR: place across
             the hairs in tiles of noise, centimetres to their ends, and how much the sheet faces the viewer (0-1).
         tile: the noise.
         size: height and width.
@@ -88,10 +89,16 @@ def rasterise(  # noqa: PLR0917 (numba takes no keywords)
         )  # fmt: skip
         # Rows grow downward, so what is counterclockwise to the viewer has a negative area here.
         area = (xb - xa) * (yc - ya) - (xc - xa) * (yb - ya)
-        if area == 0 or (area > 0 and rule == SOLID):
+        if area == 0 or (area > 0 and (rule == SOLID or rule == FUR)):
             continue
-        left, right = max(0, int(np.ceil(min(xa, xb, xc) - half))), min(size - 1, int(np.floor(max(xa, xb, xc) - half)))
-        top, bottom = max(0, int(np.ceil(min(ya, yb, yc) - half))), min(size - 1, int(np.floor(max(ya, yb, yc) - half)))
+        # Whole numbers from the first at or after the least to the last at or before the most, within the picture.
+        least_x, most_x = min(xa, xb, xc) - half, max(xa, xb, xc) - half
+        least_y, most_y = min(ya, yb, yc) - half, max(ya, yb, yc) - half
+        if most_x < 0 or most_y < 0 or least_x > size - 1 or least_y > size - 1:
+            continue
+        left, top = int(max(least_x, np.float32(0))), int(max(least_y, np.float32(0)))
+        left, top = left + (left < least_x), top + (top < least_y)
+        right, bottom = min(size - 1, int(most_x)), min(size - 1, int(most_y))
         if left > right or top > bottom:
             continue
         inverse = one / area

@@ -82,48 +82,73 @@ def shade(  # noqa: PLR0917 (numba takes no keywords)
     triangles, kinds, normals, fields, grooves, backdrop = scene
     size = out_HW3.shape[0]
     at, surface = np.empty(fields.shape[1], np.float32), np.empty(SURFACE, np.float32)
-    normal, sent, total = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
-    share = F(1) / F(factor * factor)
-    middle = factor // 2
+    normal, sent = np.empty(3, np.float32), np.empty(3, np.float32)
+    middle, points = factor // 2, factor * factor
     for row in range(size):
         for column in range(size):
             r, c = row * factor + middle, column * factor + middle
-            t = triangle_HW[r, c]
-            kind = kinds[t] if t >= 0 else -1
-            nearest = nearest_HW[r, c]
-            is_one = kind not in (EYE, LASHES, TEETH)
-            if is_one:
-                for i in range(factor):
-                    for k in range(factor):
-                        other = triangle_HW[row * factor + i, column * factor + k]
-                        if other != t and (
-                            (kinds[other] if other >= 0 else -1) != kind
-                            or abs(nearest_HW[row * factor + i, column * factor + k] - nearest) > _STEP * nearest
-                        ):
-                            is_one = False
-            if is_one:
-                _point(
-                    t, kind, weights_HW2[r, c, 0], weights_HW2[r, c, 1], row, column, size, triangles, normals, fields,
-                    grooves, backdrop, look, light, tile, detail, at, surface, normal, sent,
-                )  # fmt: skip
-                for j in range(3):
-                    out_HW3[row, column, j] = _roll_off(sent[j])
-                continue
-            total[:] = 0
-            for i in range(factor):
-                for k in range(factor):
-                    r, c = row * factor + i, column * factor + k
-                    t = triangle_HW[r, c]
-                    kind = kinds[t] if t >= 0 else -1
-                    _point(
-                        t, kind, weights_HW2[r, c, 0], weights_HW2[r, c, 1], row, column, size, triangles, normals,
-                        fields, grooves, backdrop, look, light, tile, detail, at, surface, normal, sent,
-                    )  # fmt: skip
-                    for j in range(3):
-                        # Highlights roll off before they are averaged, else one glint whitens a whole pixel.
-                        total[j] += _roll_off(sent[j])
-            for j in range(3):
-                out_HW3[row, column, j] = total[j] * share
+            count = points if _is_mixed(triangle_HW, nearest_HW, kinds, row * factor, column * factor, factor) else 1
+            red, green, blue = F(0), F(0), F(0)
+            for point in range(count):
+                if count > 1:
+                    r, c = row * factor + point // factor, column * factor + point % factor
+                t = triangle_HW[r, c]
+                if t < 0:
+                    _behind(backdrop, row, column, size, sent)
+                else:
+                    i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                    wj, wk = weights_HW2[r, c, 0], weights_HW2[r, c, 1]
+                    wi = F(1) - wj - wk
+                    for n in range(3):
+                        normal[n] = wi * normals[i, n] + wj * normals[j, n] + wk * normals[k, n]
+                    for n in range(12):
+                        at[n] = wi * fields[i, n] + wj * fields[j, n] + wk * fields[k, n]
+                    kind = kinds[t]
+                    if kind == HAIR:
+                        materials.strands(at, look, tile, surface)
+                        _light_strand(surface, normal, at, light, sent)
+                    else:
+                        if kind == SKIN:
+                            materials.skin(at, look, grooves, tile, detail, surface)
+                        elif kind == EYE:
+                            materials.eye(at, look, tile, surface)
+                        elif kind == TEETH:
+                            materials.teeth(at, surface)
+                        elif kind == TONGUE:
+                            materials.tongue(at, surface)
+                        else:
+                            materials.lashes(look, surface)
+                            normal[2] = abs(normal[2])  # seen from both sides
+                        normal[0] -= surface[SLOPE_X]
+                        normal[1] -= surface[SLOPE_Y]
+                        _light(surface, normal, light, sent)
+                # Highlights roll off before they are averaged, else one glint whitens a whole pixel.
+                red += _roll_off(sent[0])
+                green += _roll_off(sent[1])
+                blue += _roll_off(sent[2])
+            share = F(1) / F(count)
+            out_HW3[row, column, 0] = red * share
+            out_HW3[row, column, 1] = green * share
+            out_HW3[row, column, 2] = blue * share
+
+
+@inlined
+def _is_mixed(  # noqa: PLR0917
+    triangle_HW: Integers, nearest_HW: Floats, kinds: NDArray[np.uint8], row: int, column: int, factor: int
+) -> bool:
+    """Return whether the points of a pixel show more than one surface, or one that is fine in itself."""
+    first = triangle_HW[row, column]
+    kind = kinds[first] if first >= 0 else -1
+    nearest = nearest_HW[row, column]
+    mixed = kind in (EYE, LASHES, TEETH)
+    for i in range(row, row + factor):
+        for j in range(column, column + factor):
+            other = triangle_HW[i, j]
+            if other != first and (
+                (kinds[other] if other >= 0 else -1) != kind or abs(nearest_HW[i, j] - nearest) > _STEP * nearest
+            ):
+                mixed = True
+    return mixed
 
 
 @inlined
@@ -131,59 +156,6 @@ def _roll_off(value: Real) -> Real:
     """Return what a sensor makes of light: even up to 0.6, then ever less, and never above 1."""
     over = value - F(0.6)
     return value if over <= 0 else F(0.6) + F(0.4) * over / (F(0.4) + over)
-
-
-@kernel
-def _point(  # noqa: PLR0917
-    t: int,
-    kind: int,
-    wb: Real,
-    wc: Real,
-    row: int,
-    column: int,
-    size: int,
-    triangles: Integers,
-    normals: Floats,
-    fields: Floats,
-    grooves: Floats,
-    backdrop: Floats,
-    look: Look,
-    light: Light,
-    tile: Floats,
-    detail: Real,
-    at: Floats,
-    surface: Floats,
-    normal: Floats,
-    sent: Floats,
-) -> None:
-    """Write the light that one point sends to the camera."""
-    if kind < 0:
-        _behind(backdrop, row, column, size, sent)
-        return
-    a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-    wa = F(1) - wb - wc
-    for j in range(3):
-        normal[j] = wa * normals[a, j] + wb * normals[b, j] + wc * normals[c, j]
-    for j in range(len(at)):
-        at[j] = wa * fields[a, j] + wb * fields[b, j] + wc * fields[c, j]
-    if kind == HAIR:
-        materials.strands(at, look, tile, surface)
-        _light_strand(surface, normal, at, light, sent)
-        return
-    if kind == SKIN:
-        materials.skin(at, look, grooves, tile, detail, surface)
-    elif kind == EYE:
-        materials.eye(at, look, tile, surface)
-    elif kind == TEETH:
-        materials.teeth(at, surface)
-    elif kind == TONGUE:
-        materials.tongue(at, surface)
-    else:
-        materials.lashes(look, surface)
-        normal[2] = abs(normal[2])  # seen from both sides
-    normal[0] -= surface[SLOPE_X]
-    normal[1] -= surface[SLOPE_Y]
-    _light(surface, normal, light, sent)
 
 
 @inlined

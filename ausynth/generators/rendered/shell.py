@@ -188,6 +188,8 @@ def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> She
         hairdo: how it is cut.
         texture: 0-1, where in the noise this person's hair lies.
     """
+    if not hairdo.is_grown:
+        return _none()
     corners, weights = _attachment(head)
     skull_JE3 = (vertices_V3[corners] * weights[..., None]).sum(2).astype(np.float64)
     around_J = _azimuths()
@@ -249,8 +251,6 @@ def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> She
     both_J = (hangs_J & np.roll(hangs_J, -1)) | (falls_J & np.roll(falls_J, -1))
     used = np.ones((_ROWS - 1, COLUMNS), bool)
     used[_SKULL_ROWS - 1 :] = both_J
-    if not hairdo.is_grown:
-        used[:] = False
     bun, bun_used = _bun(points_JI3, hairdo)
     parts = [points_JI3.transpose(1, 0, 2).reshape(-1, 3), bun]
     rows, columns = np.mgrid[: _BUN[0], : _BUN[1]]
@@ -265,6 +265,14 @@ def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> She
         open=_joined(open_JI, np.full(rows.size, 0.8)),
         used=np.concatenate([np.repeat(used.ravel(), 2), bun_used]),
     )
+
+
+@functools.cache
+def _none() -> Shell:
+    """Return the hair of a shaved head."""
+    zeros_N = np.zeros(vertex_count(), np.float32)
+    zeros_N3 = np.zeros((vertex_count(), 3), np.float32)
+    return Shell(zeros_N3, zeros_N, zeros_N, zeros_N3, zeros_N, zeros_N, np.zeros(len(triangles()), bool))
 
 
 def _joined(grid_JI: NDArray[np.float64], bun: NDArray[np.float64]) -> Floats:
@@ -315,7 +323,7 @@ def _bun(points_JI3: NDArray[np.float64], hairdo: Hairdo) -> tuple[NDArray[np.fl
     up, around = np.radians(up), np.radians(around)
     ball = np.stack([np.sin(around) * np.cos(up), np.sin(up) * 0.8, np.cos(around) * np.cos(up)], -1).reshape(-1, 3)
     behind = points_JI3[:, 4][np.abs(_azimuths()) > 140].mean(0)
-    used = np.full(2 * (_BUN[0] - 1) * _BUN[1], hairdo.bun > 0 and hairdo.is_grown)
+    used = np.full(2 * (_BUN[0] - 1) * _BUN[1], hairdo.bun > 0)
     return behind + np.array([0, 0.75 * hairdo.bun, -0.4 * hairdo.bun]) + ball * max(hairdo.bun, 0.01), used
 
 
