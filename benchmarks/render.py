@@ -23,7 +23,7 @@ from ausynth.generators.base import Conditions
 from ausynth.generators.rendered import generator as rendered
 from ausynth.generators.rendered.generator import RenderedGenerator
 
-SIZES = (64, 112, 224)
+SIZES = (112, 128, 256)
 THREADS = (1, 2)
 STAGES = {  # where a stage's function is called, its name there, and the stage it belongs to
     "rasterise": (rendered.raster, "raster"),
@@ -76,8 +76,8 @@ def run(generator: RenderedGenerator, asked: Conditions, threads: int) -> float:
 
 
 def shares(rounds: int, pictures: int) -> dict[str, float]:
-    """Print and return each stage's share of the time at 112 px, new people, one thread."""
-    generator = RenderedGenerator(112)
+    """Print and return each stage's share of the time at 128 px, known people, one thread."""
+    generator = RenderedGenerator(128)
     spent: dict[str, float] = defaultdict(float)
     originals = {name: getattr(owner, name) for name, (owner, _) in STAGES.items()}
     for name, (owner, stage) in STAGES.items():
@@ -91,7 +91,7 @@ def shares(rounds: int, pictures: int) -> dict[str, float]:
         for name, (owner, _) in STAGES.items():
             setattr(owner, name, originals[name])
     spent["other"] = total - sum(spent.values())
-    print("\nshare of the time at 112 px")
+    print("\nshare of the time at 128 px, new people")
     for stage, seconds in sorted(spent.items(), key=lambda item: -item[1]):
         print(f"{stage:>10} {100 * seconds / total:5.1f} %  {1000 * seconds / rounds / pictures:6.2f} ms")
     return {f"share_{stage}": round(seconds / total, 3) for stage, seconds in spent.items()}

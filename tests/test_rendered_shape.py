@@ -151,6 +151,14 @@ def test_au12_lifts_and_au15_lowers_the_corners_and_au20_does_neither(identity: 
     assert up[12] > up[20] > up[15]
 
 
+@pytest.mark.parametrize("identity", PEOPLE)
+def test_au14_draws_the_corners_back_and_less_apart_than_au20(identity: int) -> None:
+    person = shaper().person(identity)
+    dimpled, stretched = (movement(person, {au: 5}, "corner") for au in (14, 20))
+    assert dimpled[OUT] < 0.6 * stretched[OUT]
+    assert abs(dimpled[UP]) < 0.25
+
+
 # Where nothing may happen: regions that the AU's muscles do not reach.
 STILL = {
     **dict.fromkeys((1, 2, 4), (*MOUTH, *LOW, "nose wing", "cheek")),

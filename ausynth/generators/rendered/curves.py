@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ausynth.generators.rendered.kernels import Real, inlined
-from ausynth.generators.rendered.paint import NOISE_SIZE
+from ausynth.generators.rendered.noises import NOISE_SIZE
 from ausynth.labels import Floats
 
 __all__ = ["F", "bump", "groove", "noise", "noises", "smooth"]

@@ -17,6 +17,7 @@ _PURPOSES: Final = {
     "sensor": 6,
     "asymmetry": 7,
     "gaze": 8,
+    "hair": 9,
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Final
+import threading
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,39 +13,31 @@ from numpy.typing import NDArray
 from ausynth.errors import ConfigurationError
 from ausynth.generators.base import Conditions, Generated
 from ausynth.generators.rendered import mesh, raster
-from ausynth.generators.rendered import shade as shading
 from ausynth.generators.rendered.actions import AUS
+from ausynth.generators.rendered.backdrop import draw_backdrop
 from ausynth.generators.rendered.camera import Camera, neck_share, rotation
 from ausynth.generators.rendered.develop import develop
 from ausynth.generators.rendered.draws import stream
-from ausynth.generators.rendered.identity import Traits
+from ausynth.generators.rendered.identity import Person, Traits, Variety
 from ausynth.generators.rendered.labels import labels_of
 from ausynth.generators.rendered.lighting import draw_light
 from ausynth.generators.rendered.materials import Look
-from ausynth.generators.rendered.paint import FIELDS, noise_tile, vertex_fields
+from ausynth.generators.rendered.model import Model
+from ausynth.generators.rendered.noises import GRAIN_SIZE, grain_tile, noise_tile
 from ausynth.generators.rendered.shade import Scene, shade
 from ausynth.generators.rendered.shape import Face, Shaper
+from ausynth.generators.rendered.shell import vertex_count
+from ausynth.generators.rendered.table import load_table
 from ausynth.generators.rendered.wrinkles import grooves
 from ausynth.labels import Floats, Labels
 
 __all__ = ["RenderedGenerator"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Raised with every change that alters a bit of a picture: it is part of the fingerprint."""
 
-_KINDS: Final = {
-    "skin": shading.SKIN,
-    "eye_left": shading.EYE,
-    "eye_right": shading.EYE,
-    "teeth_upper": shading.TEETH,
-    "teeth_lower": shading.TEETH,
-    "tongue": shading.TONGUE,
-    "lashes": shading.LASHES,
-}
-_HAIR: Final = FIELDS.index("hair")
 _FRAME: Final = 2.1  # height of the picture, in heights from the eyes to the chin
 _SHOWS_TEETH_CM: Final = 0.03
-_LASH_CM: Final = 0.11  # from one lash to the next
 _PIVOT_CM: Final = (0.0, 66.0, 3.0)  # where the head turns on the neck
 
 
@@ -67,9 +60,15 @@ class RenderedGenerator:
         jitter: standard deviation of the face's place and size in the picture, as a share of it.
         gaze: standard deviation of the eyes' direction in the head, degrees.
         light: 0 is one soft light from the front, 1 anything from flat to a strong lamp at the side.
-        background: 0 is one gray, 1 any plain colour.
+        background: 0 is one gray, 1 walls, gradients and rooms out of focus.
         asymmetry: standard deviation of the difference in strength between a person's two sides, 0-0.3.
         grain: standard deviation of the picture's noise, in steps of 8 bits.
+        shape: how much heads differ in shape, 0-1.
+        hair: share of people with hair, 0-1; the rest have shaved heads.
+        beard: share of men who are drawn a beard or stubble and keep it, 0-1.
+        skin: unevenness, freckles, grease and pores of the skin, 0-1.
+        wrinkles: how deep age's lines are, 0-1.
+        lines: how deep the lines are that come with AUs (and age), 0-1.5.
 
     Raises:
         ConfigurationError: an option out of its range.
@@ -95,6 +94,12 @@ class RenderedGenerator:
         background: float = 1.0,
         asymmetry: float = 0.12,
         grain: float = 1.5,
+        shape: float = 1.0,
+        hair: float = 1.0,
+        beard: float = 1.0,
+        skin: float = 1.0,
+        wrinkles: float = 1.0,
+        lines: float = 1.0,
     ) -> None:
         options = {
             "image_size": _whole("image_size", image_size, 32, 4096),
@@ -109,20 +114,23 @@ class RenderedGenerator:
             "background": _within("background", background, 0, 1),
             "asymmetry": _within("asymmetry", asymmetry, 0, 0.3),
             "grain": _within("grain", grain, 0, 30),
+            "shape": _within("shape", shape, 0, 1),
+            "hair": _within("hair", hair, 0, 1),
+            "beard": _within("beard", beard, 0, 1),
+            "skin": _within("skin", skin, 0, 1),
+            "wrinkles": _within("wrinkles", wrinkles, 0, 1),
+            "lines": _within("lines", lines, 0, 1.5),
         }
         self.image_size = int(image_size)
         self._factor, self._light, self._background, self._grain = int(supersample), light, background, grain
+        self._lines, self._detail = lines, skin
         self._camera = Camera(yaw, pitch, roll, (float(distance[0]), float(distance[1])), jitter, gaze)
-        self._shaper = Shaper(asymmetry)
+        self._shaper = Shaper(asymmetry, Variety(shape, hair, beard, skin, wrinkles))
         head = self._shaper.head
-        self._neck_V = neck_share(head)
-        self._kinds_T = np.array([_KINDS[name] for name in head.material_names], np.uint8)[head.materials]
-        is_lower_T = head.vertices[head.triangles[:, 0], 1] < head.vertices[head.vertices_of("eye_left"), 1].mean()
-        self._lash_T = np.where(is_lower_T, 0.18, 0.5).astype(np.float32)
-        self._is_inside_T = np.isin(self._kinds_T, (shading.TEETH, shading.TONGUE))
-        self._is_lash_T = self._kinds_T == shading.LASHES
-        self._comb_V = (head.vertices[:, 0] / _LASH_CM).astype(np.float32)
-        recipe = json.dumps([self.name, _VERSION, head.fingerprint, options], sort_keys=True)
+        self._model = Model(head)
+        self._neck_V = np.concatenate([neck_share(head), np.ones(vertex_count(), np.float32)])
+        self._kept = threading.local()
+        recipe = json.dumps([self.name, _VERSION, head.fingerprint, load_table().fingerprint, options], sort_keys=True)
         self.fingerprint = hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
     def generate(self, conditions: Conditions) -> Generated:
@@ -150,6 +158,14 @@ class RenderedGenerator:
             faces.append(self._shaper.face(self._shaper.person(identity), intensity_A, gaze))
         return labels_of(faces)
 
+    def sides(self, identity: NDArray[np.int64]) -> Floats:
+        """Return (B, 2, A) how strongly each person's left and right side moves, as a share of what was asked.
+
+        An option of the generator (`asymmetry`) says how uneven people may be; 1 on both sides without it.
+        """
+        asymmetry_BA = np.stack([self._shaper.person(int(number)).asymmetry for number in identity])
+        return np.stack([1 + np.minimum(asymmetry_BA, 0), 1 - np.maximum(asymmetry_BA, 0)], 1)
+
     def _require_columns(self, conditions: Conditions) -> None:
         if conditions.intensity.shape[1] != len(self.aus):
             raise ConfigurationError(
@@ -160,48 +176,81 @@ class RenderedGenerator:
 
     def _draw(self, intensity_A: Floats, identity: int, noise: int, out_HW3: NDArray[np.uint8]) -> Face:
         """Write one picture into `out_HW3` and return the face it shows."""
-        head, person = self._shaper.head, self._shaper.person(identity)
-        view = self._camera.view(noise)
+        shot = self._shoot(intensity_A, identity, noise)
+        light_HW3 = np.empty((self.image_size, self.image_size, 3), np.float32)
+        traits, fields_VF = shot.person.traits, self._model.fields(shot.person, shot.turn)
+        scene = Scene(
+            triangles=self._model.triangles,
+            kinds=self._model.kinds,
+            normals=shot.normals,
+            fields=fields_VF,
+            grooves=grooves(shot.face.intensity, shot.person.asymmetry, traits.wrinkles, self._lines),
+            backdrop=draw_backdrop(noise, self._background),
+        )
+        buffers, detail = shot.buffers, np.float32(self._detail * np.clip((shot.scale - 9) / 9, 0, 1))
+        shade(
+            buffers.triangle, buffers.weights, buffers.nearest, self._factor, scene, _look(traits),
+            draw_light(noise, self._light), noise_tile(), detail, light_HW3,
+        )  # fmt: skip
+        down, right, apart = stream("sensor", noise).integers(0, GRAIN_SIZE, 3).tolist()
+        develop(light_HW3, self._grain, grain_tile(), (down, right, apart), out_HW3)
+        return shot.face
+
+    def _shoot(self, intensity_A: Floats, identity: int, noise: int) -> _Shot:
+        """Return what the camera sees of one face, before any light falls on it."""
+        person, view = self._shaper.person(identity), self._camera.view(noise)
         face = self._shaper.face(person, intensity_A, rotation(*view.gaze))
         turn_33 = rotation(view.yaw, view.pitch, view.roll)
         pivot_3 = np.array(_PIVOT_CM, np.float32)
-        posed_V3 = mesh.pose(face.vertices, turn_33, pivot_3, self._neck_V)
+        posed_V3 = mesh.pose(np.concatenate([face.vertices, person.shell.vertices]), turn_33, pivot_3, self._neck_V)
         target_3 = turn_33 @ (person.face - pivot_3) + pivot_3
-
         points = self.image_size * self._factor
         scale = points / (_FRAME * person.height) * view.zoom
         # Slightly above the middle: a face's box has more forehead than neck.
         middle_2 = np.array([0.5 + view.shift[0], 0.56 + view.shift[1]], np.float32) * np.float32(points)
         seen_V3 = raster.project(posed_V3, target_3, np.float32(view.distance), np.float32(scale), middle_2)
-        share_T = np.where(self._is_lash_T, self._lash_T * np.float32(person.traits.lashes), np.float32(1))
-        if face.gap_cm < _SHOWS_TEETH_CM:
-            share_T[self._is_inside_T] = 0  # teeth are no soft tissue: they would poke through drawn lips
-        triangle_HW, weights_HW2 = raster.rasterise(seen_V3, head.triangles, share_T, self._comb_V, points)
-        fields_VF = vertex_fields(head).copy()
-        fields_VF[:, _HAIR] = person.hair
-        scene = Scene(
-            triangles=head.triangles,
-            kinds=self._kinds_T,
-            vertices=posed_V3,
-            normals=mesh.normals(posed_V3, head.triangles),
-            fields=fields_VF,
-            grooves=grooves(face.intensity, person.traits.wrinkles),
-            camera=target_3 + np.array([0, 0, view.distance], np.float32),
-        )
-        light, light_HW3 = draw_light(noise, self._light, self._background), np.empty((points, points, 3), np.float32)
-        shade(triangle_HW, weights_HW2, scene, _look(person.traits), light, noise_tile(), light_HW3)
-        develop(light_HW3, self._factor, self._grain_of(noise), out_HW3)
-        return face
+        rules_T = self._model.rules(person, shows_mouth=face.gap_cm >= _SHOWS_TEETH_CM)
+        normals_V3 = mesh.normals(posed_V3, self._model.triangles, rules_T)
+        buffers = self._buffers()
+        raster.rasterise(
+            seen_V3, self._model.triangles, rules_T, self._model.cuts(person, normals_V3), noise_tile(), points,
+            buffers.triangle, buffers.weights, buffers.nearest,
+        )  # fmt: skip
+        return _Shot(person, face, turn_33, seen_V3, normals_V3, scale / self._factor, view.distance, buffers)
 
-    def _grain_of(self, noise: int) -> Floats | None:
-        if self._grain == 0:
-            return None
-        shape = (self.image_size, self.image_size, 3)
-        return stream("sensor", noise).standard_normal(shape, dtype=np.float32) * np.float32(self._grain)
+    def _buffers(self) -> _Buffers:
+        """Return this thread's buffers, which every picture overwrites."""
+        buffers = getattr(self._kept, "buffers", None)
+        if buffers is None:
+            points = self.image_size * self._factor
+            buffers = self._kept.buffers = _Buffers(
+                np.empty((points, points), np.int32),
+                np.empty((points, points, 2), np.float32),
+                np.empty((points, points), np.float32),
+            )
+        return buffers
+
+
+class _Buffers(NamedTuple):
+    triangle: NDArray[np.int32]
+    weights: Floats
+    nearest: Floats
+
+
+class _Shot(NamedTuple):
+    person: Person
+    face: Face
+    turn: Floats
+    seen: Floats
+    normals: Floats
+    scale: float
+    distance: float
+    buffers: _Buffers
 
 
 def _look(traits: Traits) -> Look:
-    return Look(*(_singles(getattr(traits, name)) for name in Look._fields))
+    curl = traits.hairdo.curl
+    return Look(*(_singles(curl if name == "curl" else getattr(traits, name)) for name in Look._fields))
 
 
 def _singles(value: float | tuple[float, ...]) -> Any:

@@ -38,12 +38,12 @@ def kernel(function: Function) -> Function:
     written, nothing is kept.
     """
     try:
-        compiled: Any = numba.njit(cache=True, nogil=True)(function)
+        compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"})(function)
     except RuntimeError:  # no place for the cache: a read-only installation and no home directory
         compiled = None
     file: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if not hasattr(file, "_source_stamp"):
-        compiled = numba.njit(nogil=True)(function)
+        compiled = numba.njit(nogil=True, error_model="numpy")(function)
     else:
         file._source_stamp = SOURCES
     return cast("Function", compiled)
@@ -51,4 +51,4 @@ def kernel(function: Function) -> Function:
 
 def inlined(function: Function) -> Function:
     """Let a function be compiled into each kernel that calls it."""
-    return cast("Function", numba.njit(nogil=True, inline="always")(function))
+    return cast("Function", numba.njit(nogil=True, inline="always", error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"})(function))

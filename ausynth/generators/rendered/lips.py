@@ -192,9 +192,14 @@ def _settle(  # noqa: PLR0917 (numba takes no keywords)
             worst = max(worst, abs(change_P[p]))
         if worst < 2e-3:
             break
+        first, last = x_P[0], len(x_P) - 1
+        step = (x_P[last] - first) / np.float32(last)
         for m in range(len(moved_M)):
             i = moved_M[m]
-            change = np.interp(vertices_V3[i, 0], x_P, change_P)
+            # The places are evenly spaced: no search.
+            place = min(max((vertices_V3[i, 0] - first) / step, np.float32(0)), np.float32(last))
+            low = min(int(place), last - 1)
+            change = change_P[low] + (place - np.float32(low)) * (change_P[low + 1] - change_P[low])
             edge = x_P[0] if vertices_V3[i, 0] < x_P[0] else x_P[-1]
             beyond = abs(vertices_V3[i, 0] - edge) if vertices_V3[i, 0] < x_P[0] or vertices_V3[i, 0] > x_P[-1] else 0.0
             change *= max(0.0, 1 - beyond / 1.2)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from numpy.typing import NDArray
+
 from ausynth.generators.rendered.kernels import Integers, kernel
+from ausynth.generators.rendered.raster import HIDDEN
 from ausynth.labels import Floats
 
 __all__ = ["add_shapes", "normals", "pose"]
+
+_HIDDEN = HIDDEN
 
 
 @kernel
@@ -24,10 +29,12 @@ def add_shapes(vertices_V3: Floats, weights_S: Floats, starts_S: Integers, rows_
 
 
 @kernel
-def normals(vertices_V3: Floats, triangles_T3: Integers) -> Floats:
-    """Return (V, 3) unit vertex normals, weighted by area."""
+def normals(vertices_V3: Floats, triangles_T3: Integers, rules_T: NDArray[np.uint8]) -> Floats:
+    """Return (V, 3) unit vertex normals, weighted by area; triangles whose rule is HIDDEN (3) do not count."""
     normals_V3 = np.zeros_like(vertices_V3)
     for t in range(len(triangles_T3)):
+        if rules_T[t] == _HIDDEN:
+            continue
         a, b, c = triangles_T3[t, 0], triangles_T3[t, 1], triangles_T3[t, 2]
         ux, uy, uz = (
             vertices_V3[b, 0] - vertices_V3[a, 0],

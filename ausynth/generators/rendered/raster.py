@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Final
 
-from ausynth.generators.rendered.kernels import Integers, Real, kernel
+import numpy as np
+from numpy.typing import NDArray
+
+from ausynth.generators.rendered.kernels import Integers, Real, inlined, kernel
+from ausynth.generators.rendered.noises import NOISE_SIZE
 from ausynth.labels import Floats
 
-__all__ = ["project", "rasterise"]
+__all__ = ["FUR", "HIDDEN", "LASH", "SOLID", "STRANDS", "project", "rasterise"]
+
+SOLID, LASH, STRANDS, HIDDEN, FUR = range(5)
+"""Rules for a triangle: seen from outside; two sheets that are there in parts (lashes, hair that hangs); left out; hair
+that lies on the head, seen from outside."""
+
+_LAST: Final = NOISE_SIZE - 1
 
 
 @kernel
@@ -27,19 +37,51 @@ def project(vertices_V3: Floats, target_3: Floats, distance: Real, scale: Real, 
     return seen_V3
 
 
-@kernel
-def rasterise(seen_V3: Floats, triangles_T3: Integers, share_T: Floats, comb_V: Floats, size: int):  # type: ignore[no-untyped-def]
-    """Return (size, size) triangle numbers, -1 where there is none, and (size, size, 2) weights of corners 1 and 2.
+@inlined
+def _is_cut(cut_V3: Floats, tile: Floats, rule: int, a: int, b: int, c: int, wa: Real, wb: Real, wc: Real) -> bool:  # noqa: PLR0917
+    """Return whether a sheet has a hole at a point: between lashes, beyond the ends of hairs."""
+    first = wa * cut_V3[a, 0] + wb * cut_V3[b, 0] + wc * cut_V3[c, 0]
+    second = wa * cut_V3[a, 1] + wb * cut_V3[b, 1] + wc * cut_V3[c, 1]
+    third = wa * cut_V3[a, 2] + wb * cut_V3[b, 2] + wc * cut_V3[c, 2]
+    if rule == LASH:
+        return first - np.floor(first) > second
+    # The same along a strand, so that it ends in a point.
+    i = int(np.floor(first * np.float32(NOISE_SIZE))) & _LAST
+    ragged = np.float32(0.62) + np.float32(0.16) * tile[7, i, 2] + np.float32(0.30) * tile[7, i, 1]
+    return second < ragged or third < np.float32(0.09) * ragged
 
-    A triangle whose `share_T` is below 1 is seen from both sides, and through: of each unit of `comb_V` only that share
-    is there. 0 leaves a triangle out.
+
+@kernel
+def rasterise(  # noqa: PLR0917 (numba takes no keywords)
+    seen_V3: Floats,
+    triangles_T3: Integers,
+    rules_T: NDArray[np.uint8],
+    cut_V3: Floats,
+    tile: Floats,
+    size: int,
+    triangle_HW: Integers,
+    weights_HW2: Floats,
+    nearest_HW: Floats,
+) -> None:
+    """Write triangle numbers (-1 where there is none), weights of corners 1 and 2, and nearness, (size, size) each.
+
+    Args:
+        seen_V3: from `project`.
+        triangles_T3: corners.
+        rules_T: SOLID, LASH, STRANDS, HIDDEN or FUR.
+        cut_V3: for LASH: place along the comb, share of each unit that is there, unused. For STRANDS and FUR: place across
+            the hairs in tiles of noise, centimetres to their ends, and how much the sheet faces the viewer (0-1).
+        tile: the noise.
+        size: height and width.
+        triangle_HW, weights_HW2, nearest_HW: written.
     """
-    nearest_HW = np.zeros((size, size), np.float32)
-    triangle_HW = np.full((size, size), -1, np.int32)
-    weights_HW2 = np.empty((size, size, 2), np.float32)
+    nearest_HW[:] = 0
+    triangle_HW[:] = -1
     half = np.float32(0.5)
+    low, one = np.float32(-1e-5), np.float32(1)
     for t in range(len(triangles_T3)):
-        if share_T[t] == 0:
+        rule = rules_T[t]
+        if rule == HIDDEN:
             continue
         a, b, c = triangles_T3[t, 0], triangles_T3[t, 1], triangles_T3[t, 2]
         xa, ya, xb, yb, xc, yc = (
@@ -47,13 +89,19 @@ def rasterise(seen_V3: Floats, triangles_T3: Integers, share_T: Floats, comb_V: 
         )  # fmt: skip
         # Rows grow downward, so what is counterclockwise to the viewer has a negative area here.
         area = (xb - xa) * (yc - ya) - (xc - xa) * (yb - ya)
-        if area == 0 or (area > 0 and share_T[t] >= 1):
+        if area == 0 or (area > 0 and (rule == SOLID or rule == FUR)):
             continue
-        left, right = max(0, int(np.ceil(min(xa, xb, xc) - half))), min(size - 1, int(np.floor(max(xa, xb, xc) - half)))
-        top, bottom = max(0, int(np.ceil(min(ya, yb, yc) - half))), min(size - 1, int(np.floor(max(ya, yb, yc) - half)))
+        # Whole numbers from the first at or after the least to the last at or before the most, within the picture.
+        least_x, most_x = min(xa, xb, xc) - half, max(xa, xb, xc) - half
+        least_y, most_y = min(ya, yb, yc) - half, max(ya, yb, yc) - half
+        if most_x < 0 or most_y < 0 or least_x > size - 1 or least_y > size - 1:
+            continue
+        left, top = int(max(least_x, np.float32(0))), int(max(least_y, np.float32(0)))
+        left, top = left + (left < least_x), top + (top < least_y)
+        right, bottom = min(size - 1, int(most_x)), min(size - 1, int(most_y))
         if left > right or top > bottom:
             continue
-        inverse = np.float32(1) / area
+        inverse = one / area
         za, zb, zc = seen_V3[a, 2], seen_V3[b, 2], seen_V3[c, 2]
         db_x, db_y = (yc - ya) * inverse, -(xc - xa) * inverse
         dc_x, dc_y = -(yb - ya) * inverse, (xb - xa) * inverse
@@ -63,18 +111,15 @@ def rasterise(seen_V3: Floats, triangles_T3: Integers, share_T: Floats, comb_V: 
                 x = np.float32(column) + half - xa
                 wb = db_x * x + db_y * y
                 wc = dc_x * x + dc_y * y
-                wa = np.float32(1) - wb - wc
+                wa = one - wb - wc
                 # A hair's breadth of tolerance: no cracks between neighbours.
-                if wa < -1e-5 or wb < -1e-5 or wc < -1e-5:
+                if wa < low or wb < low or wc < low:
                     continue
                 z = wa * za + wb * zb + wc * zc
                 if z > nearest_HW[row, column]:
-                    if share_T[t] < 1:
-                        comb = wa * comb_V[a] + wb * comb_V[b] + wc * comb_V[c]
-                        if comb - np.floor(comb) > share_T[t]:
-                            continue
+                    if rule != SOLID and _is_cut(cut_V3, tile, rule, a, b, c, wa, wb, wc):
+                        continue
                     nearest_HW[row, column] = z
                     triangle_HW[row, column] = t
                     weights_HW2[row, column, 0] = wb
                     weights_HW2[row, column, 1] = wc
-    return triangle_HW, weights_HW2

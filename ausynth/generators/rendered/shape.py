@@ -14,10 +14,13 @@ from ausynth.generators.rendered import mesh
 from ausynth.generators.rendered.actions import AUS, Actions
 from ausynth.generators.rendered.draws import stream
 from ausynth.generators.rendered.eyes import Eyes
-from ausynth.generators.rendered.hair import grow_hair
+from ausynth.generators.rendered.complexion import Paint, Whiskers, skin_colour
+from ausynth.generators.rendered.hair import scalp
 from ausynth.generators.rendered.head import load_head
-from ausynth.generators.rendered.identity import Person, draw_traits, shape_weights
+from ausynth.generators.rendered.identity import Person, Traits, Variety, draw_traits, shape_weights
 from ausynth.generators.rendered.lips import SEALED_CM, Lips, gap_of_intensity
+from ausynth.generators.rendered.paint import FIELDS, person_fields
+from ausynth.generators.rendered.shell import grow
 from ausynth.labels import Floats
 
 __all__ = ["Face", "Shaper"]
@@ -30,7 +33,7 @@ _FITTED: Final = {
     "teeth_lower": (0.80, 0.90, 1, -0.55, 0.65),
     "tongue": (0.80, 0.90, 1, -0.75, 1.6),
 }
-_KEPT: Final = 512  # people, 65 kB each
+_KEPT: Final = 96  # people, 0.4 MB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +56,13 @@ class Shaper:
 
     Args:
         asymmetry: how much the two sides of a face may differ in strength: the standard deviation, 0-0.3.
+        variety: how much people differ.
     """
 
-    def __init__(self, asymmetry: float = 0.0) -> None:
+    def __init__(self, asymmetry: float = 0.0, variety: Variety = Variety()) -> None:  # noqa: B008 (frozen)
         self.head = load_head()
         self._actions, self._lips, self._eyes = Actions(self.head), Lips.of(self.head), Eyes.of(self.head)
-        self._asymmetry = asymmetry
+        self._asymmetry, self._variety = asymmetry, variety
         self._people: OrderedDict[int, Person] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -107,25 +111,32 @@ class Shaper:
         mesh.add_shapes(vertices_V3, weights_S, self.head.starts, self.head.rows, self.head.deltas)
 
     def _make(self, identity: int) -> Person:
-        head, traits = self.head, draw_traits(identity)
+        head, traits = self.head, draw_traits(identity, self._variety)
         vertices_V3 = head.vertices.copy()
-        self._add(vertices_V3, shape_weights(head, traits, identity))
+        self._add(vertices_V3, shape_weights(head, traits, identity, self._variety))
         # People differ in height: bring the eyes to where the base head has them.
         vertices_V3 += self._eyes.middles(head.vertices).mean(0) - self._eyes.middles(vertices_V3).mean(0)
-        hair_V = grow_hair(head, traits, vertices_V3)
         gap = self._lips.settle(vertices_V3, SEALED_CM, SEALED_CM)
         self._fit_mouth(vertices_V3)
         self._eyes.settle(vertices_V3)
-        vertices_V3.flags.writeable = False
-        chin = vertices_V3[self._chin]
+        chin = vertices_V3[self._chin].copy()
         eyes = self._eyes.middles(vertices_V3).mean(0)
+        fields_VF = person_fields(head, _paint(traits), scalp(head, traits.hairdo, traits.bald))
+        shell = grow(head, vertices_V3, traits.hairdo, traits.texture[0])
+        if traits.beard_cm > 0:
+            stands_V1 = (traits.beard_cm * fields_VF[:, FIELDS.index("beard")])[:, None]
+            every_T = np.zeros(len(head.triangles), np.uint8)
+            vertices_V3 += mesh.normals(vertices_V3, head.triangles, every_T) * stands_V1.astype(np.float32)
+        for array in (vertices_V3, fields_VF):
+            array.flags.writeable = False
         asymmetry_A = np.clip(stream("asymmetry", identity).standard_normal(len(AUS)) * self._asymmetry, -0.6, 0.6)
         return Person(
             traits=traits,
             neutral=vertices_V3,
             gap_cm=gap,
             asymmetry=asymmetry_A.astype(np.float32),
-            hair=hair_V,
+            shell=shell,
+            fields=fields_VF,
             face=((eyes + chin) / 2).astype(np.float32),
             height=float(eyes[1] - chin[1]),
         )
@@ -149,3 +160,21 @@ class Shaper:
         """The vertex of the chin's lower edge, in the middle of the face."""
         middle_V = (np.abs(self.head.vertices[:, 0]) < 0.01) & (self.head.vertices[:, 2] > 13)
         return int(np.argmin(np.where(middle_V & (self.head.vertices[:, 1] > 61.5), self.head.vertices[:, 1], np.inf)))
+
+
+def _paint(traits: Traits) -> Paint:
+    dark = 1 - min(1.0, sum(traits.beard) / 0.5)
+    single = np.float32
+    red, green, blue = skin_colour(traits.melanin)
+    return Paint(
+        base=(single(red), single(green), single(blue)),
+        melanin=single(traits.melanin),
+        blood=single(traits.blood),
+        lips=single(traits.lips),
+        mottling=single(traits.mottling),
+        shine=single(traits.shine),
+        tired=single(traits.tired),
+        whiskers=Whiskers(*(single(value) for value in traits.whiskers)),
+        dark_hair=single(dark),
+        texture=(single(traits.texture[0]), single(traits.texture[1])),
+    )
