@@ -144,7 +144,7 @@ def through_generator(
         asked: list[Labels] = []
         final: list[Labels] = []
         for number, first in enumerate(_watched(starts, generator) if label is None else starts, 1):
-            wanted = make_conditions(sampler, np.arange(first, first + step), seed, identities)
+            wanted = make_conditions(generator, sampler, np.arange(first, first + step), seed, identities)
             found = label(wanted) if label is not None else generator.generate(wanted).labels
             asked.append(Labels.from_intensity(generator.aus, wanted.intensity, threshold=threshold).project(shown))
             final.append(found.at_threshold(threshold).project(shown))

@@ -21,6 +21,7 @@ class StoredGenerator:
         self.fingerprint, self.image_size, self.aus = recipe.fingerprint, recipe.image_size, recipe.aus
         self.name = str(recipe.about.get("generator", "unknown"))
         self.block_size = int(recipe.about.get("block_size", 1))
+        self.reads_prompts = bool(recipe.about.get("reads_prompts", False))
         self._folder = folder
 
     def generate(self, conditions: Conditions) -> Generated:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ausynth.generators.asking import reads_prompts
 from ausynth.generators.base import Conditions, Generator
 from ausynth.labels import Labels
 from ausynth.schedule import Integers
@@ -130,6 +131,8 @@ def content_keys(fingerprint: str, conditions: Conditions, block_size: int) -> N
 def recipe_of(generator: Generator, codec: Literal["raw", "jpeg"] = "raw", quality: int | None = None) -> Recipe:
     """Return what all shards of a store of this generator's faces have in common."""
     about: dict[str, Any] = {"generator": generator.name, "block_size": generator.block_size}
+    if reads_prompts(generator):
+        about["reads_prompts"] = True
     licence = getattr(generator, "licence", None)
     if licence:
         about["licence"] = licence

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.errors import ConfigurationError, DamagedError, StoreError, require_whole
+from ausynth.generators.asking import ask, reads_prompts
 from ausynth.generators.base import Conditions, Generator
 from ausynth.generators.stored import StoredGenerator
 from ausynth.labels import Floats, Labels
@@ -84,12 +85,17 @@ class SyntheticSource:
 
     @property
     def base(self) -> str:
-        """Return a hash of generator, sampler, seed, number of identities, `reject`, and the loss of a store of JPEGs.
+        """Return a hash of generator, sampler, seed, number of identities, `reject` and, where it reads them, prompts.
 
         It names the plan under which samples are stored; `fingerprint` is what a stream that ends or repeats shows.
         """
         parts: tuple[Any, ...] = (self.generator.fingerprint, self.sampler.fingerprint, self.seed, self.people.length)
-        return hashlib.sha256(repr((*parts, self._reject_name)).encode()).hexdigest()[:16]
+        parts += (self._reject_name,)
+        if reads_prompts(self.generator):  # other words are another request
+            from ausynth import text
+
+            parts += (text.fingerprint(),)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     @property
     def fingerprint(self) -> str:
@@ -146,7 +152,7 @@ class SyntheticSource:
             noise_B = _noise(self.seed, j_B, attempt)
             drawn_B = random_bits(self.seed, "identity of an attempt", j_B, attempt) % np.uint64(self.people.length)
             identity_B = drawn_B.astype(np.int64)
-        return Conditions(intensity_BA, identity_B, noise_B)
+        return ask(self.generator, intensity_BA, identity_B, noise_B)
 
     def _ask(self, j_B: Integers) -> tuple[Floats, Integers, Integers]:
         return self.sampler.sample(j_B, self.seed), self.people.endless(j_B), _noise(self.seed, j_B, 0)
@@ -331,10 +337,12 @@ class SyntheticSource:
         }
 
 
-def make_conditions(sampler: LabelSampler, ordinals: Integers, seed: int, identities: int) -> Conditions:
-    """Return what each ordinal (B,) asks of a generator at the first attempt, with the arguments of the source."""
+def make_conditions(
+    generator: Generator, sampler: LabelSampler, ordinals: Integers, seed: int, identities: int
+) -> Conditions:
+    """Return what each ordinal (B,) asks of the generator at the first attempt, with the arguments of the source."""
     people_B = _people(identities, seed).endless(ordinals)
-    return Conditions(sampler.sample(ordinals, seed), people_B, _noise(seed, ordinals, 0))
+    return ask(generator, sampler.sample(ordinals, seed), people_B, _noise(seed, ordinals, 0))
 
 
 def _people(identities: int, seed: int) -> Permutation:
