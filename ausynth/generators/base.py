@@ -94,10 +94,13 @@ class Generated:
     Attributes:
         images: (B, H, W, 3) uint8, red-green-blue.
         labels: of what the pictures show, over the generator's `aus`; they need not be the labels asked for.
+        accepted: (B,) bool, False where the generator itself does not stand for a picture: a stream draws it again.
+            None: it stands for all.
     """
 
     images: NDArray[np.uint8]
     labels: Labels
+    accepted: NDArray[np.bool_] | None = None
 
 
 @runtime_checkable

@@ -53,9 +53,7 @@ class Attempts:
     def make(self, j_B: Integers) -> Made:
         """Return the ordinals (B,), whole blocks, with those that are rejected drawn again."""
         made = self._attempt(j_B, 0)
-        if self.reject is None:
-            return made
-        bad_N = np.flatnonzero(self.reject(made.images, made.labels))
+        bad_N = np.flatnonzero(self._bad(made))
         for attempt in range(1, MAX_ATTEMPTS + 1):
             if not bad_N.size:
                 return made
@@ -63,7 +61,7 @@ class Attempts:
             # A block is always run whole: its companions are part of what a picture is.
             rows_N = bad_N if self.generator.block_size == 1 else np.arange(len(j_B))
             again = self._attempt(j_B[rows_N], attempt)
-            still_N = np.asarray(self.reject(again.images, again.labels), dtype=bool)
+            still_N = self._bad(again)
             good_N = np.isin(rows_N, bad_N) & ~still_N
             made = made.replaced(rows_N[good_N], again.rows(np.flatnonzero(good_N)))
             bad_N = np.setdiff1d(bad_N, rows_N[good_N])
@@ -73,9 +71,14 @@ class Attempts:
             raise GenerationError(
                 f"synthetic sample {j_B[bad_N[0]]} ({asked}) was rejected {MAX_ATTEMPTS + 1} times",
                 expected="a request that the generator can meet",
-                do="loosen reject=, or leave such label vectors out with sampler=",
+                do="loosen reject= or the generator's gates, or leave such label vectors out with sampler=",
             )
         return made
+
+    def _bad(self, made: Made) -> NDArray[np.bool_]:
+        """Return which samples (B,) are to be drawn again."""
+        bad_B = np.zeros(len(made), bool) if made.refused is None else made.refused
+        return bad_B if self.reject is None else bad_B | np.asarray(self.reject(made.images, made.labels), dtype=bool)
 
     def _attempt(self, j_B: Integers, attempt: int) -> Made:
         """Return one attempt of each ordinal (B,), from the store where another plan has the same sample there."""
@@ -112,10 +115,11 @@ class Attempts:
                 expected=f"({count}, {size}, {size}, 3) and {count} rows",
                 do="hold it to its contract with ausynth.testing.check_generator",
             )
+        refused = None if made.accepted is None else ~made.accepted
         if self.memo is None:
-            return Made(made.images, made.labels, conditions, attempts, keys)
+            return Made(made.images, made.labels, conditions, attempts, keys, refused=refused)
         images, coded = self.memo.as_stored(made.images)
-        return Made(images, made.labels, conditions, attempts, keys, coded, np.zeros(count, bool))
+        return Made(images, made.labels, conditions, attempts, keys, coded, np.zeros(count, bool), refused)
 
     def keys(self, conditions: Conditions) -> NDArray[np.uint8]:
         """Return the content keys (B, 16) of conditions (B,), whole blocks."""
