@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ausynth import samplers as samplers
     from ausynth import sources as sources
     from ausynth import testing as testing
+    from ausynth import text as text
     from ausynth.errors import AusynthError as AusynthError
     from ausynth.generators import load_generator as load_generator
     from ausynth.generators.base import Conditions as Conditions
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = ("facs", "samplers", "sources", "testing")
+_MODULES = ("facs", "samplers", "sources", "testing", "text")
 _NAMES = {
     "AusynthError": "ausynth.errors",
     "Conditions": "ausynth.generators.base",

@@ -155,13 +155,18 @@ def through_generator(
         asked: list[Labels] = []
         final: list[Labels] = []
         for number, first in enumerate(_watched(starts, generator) if label is None else starts, 1):
-            wanted = make_conditions(sampler, np.arange(first, first + step), seed, identities)
-            found = label(wanted) if label is not None else generator.generate(wanted).labels
+            wanted = make_conditions(generator, sampler, np.arange(first, first + step), seed, identities)
+            if label is not None:
+                found = label(wanted)
+            else:
+                made = generator.generate(wanted)
+                shows_B = np.ones(len(wanted), bool) if made.accepted is None else made.accepted
+                wanted, found = wanted.rows(np.flatnonzero(shows_B)), made.labels[shows_B]  # others are drawn again
             asked.append(Labels.from_intensity(generator.aus, wanted.intensity, threshold=threshold).project(shown))
             final.append(found.at_threshold(threshold).project(shown))
             if number % -(-len(starts) // _ROUNDS) == 0 or number == len(starts):
-                given, made = (Labels.concatenate(parts).occurrence for parts in (asked, final))
-                channel = Channel.measure(shown, given, made)
+                given, got = (Labels.concatenate(parts).occurrence for parts in (asked, final))
+                channel = Channel.measure(shown, given, got)
                 if not channel.faithful.all():
                     solved = solve_through(balance, channel)
                     sampler = BalancedSampler(solved, generator.aus)

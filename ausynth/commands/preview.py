@@ -107,7 +107,7 @@ def au_pictures(generator: Generator, seed: int = 0) -> tuple[dict[int, NDArray[
     """Return, for each AU of a generator, six pictures of one person that show it alone at 0-5, and their labels."""
     import numpy as np
 
-    from ausynth.generators.base import Conditions
+    from ausynth.generators.asking import ask
 
     aus = generator.aus
     wanted = np.zeros((len(aus), 6, len(aus)), np.float32)
@@ -117,7 +117,7 @@ def au_pictures(generator: Generator, seed: int = 0) -> tuple[dict[int, NDArray[
     block = generator.block_size
     rows = np.minimum(np.arange(-(-len(intensity) // block) * block), len(intensity) - 1)
     person, noise = (np.full(len(rows), value, np.int64) for value in (_CHART_PERSON + seed, seed))
-    made = generator.generate(Conditions(intensity[rows], identity=person, noise=noise))
+    made = generator.generate(ask(generator, intensity[rows], person, noise))
     places = {au: slice(6 * row, 6 * row + 6) for row, au in enumerate(aus)}
     return {au: made.images[at] for au, at in places.items()}, {au: made.labels[at] for au, at in places.items()}
 

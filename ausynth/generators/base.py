@@ -94,10 +94,13 @@ class Generated:
     Attributes:
         images: (B, H, W, 3) uint8, red-green-blue.
         labels: of what the pictures show, over the generator's `aus`; they need not be the labels asked for.
+        accepted: (B,) bool, False where the generator itself does not stand for a picture: a stream draws it again.
+            None: it stands for all.
     """
 
     images: NDArray[np.uint8]
     labels: Labels
+    accepted: NDArray[np.bool_] | None = None
 
 
 @runtime_checkable
@@ -109,13 +112,14 @@ class Generator(Protocol):
     callers always ask for whole blocks, from one thread at a time; 1 means that pictures do not depend on their
     companions, and that `generate` may be called from several threads at once.
 
-    Five members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA stream
+    Six members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA stream
     of its own, and refused in worker processes. `licence` says under which terms its pictures may be passed on (those
-    of its training data): it goes into caches and exports. `label(conditions) -> Labels` gives the labels that `generate`
-    would, where that is quicker than making the pictures. `trained_on` names the subjects of data sets who trained it,
-    `("disfa:SN001", ...)`: a stream that holds one of them out refuses it, and caches record it. `people` lists who its
-    identity numbers stand for, where it does not make a person of every number: number n is the n-th of them, each with
-    at least `name` and `source` (see `samplers.people.PersonLike`).
+    of its training data): it goes into caches and exports. One that reads text has `reads_prompts = True`: what is
+    asked of it then comes with a prompt for each picture, written by `ausynth.text.describe`. `label(conditions) ->
+    Labels` gives the labels that `generate` would, where that is quicker than making the pictures. `trained_on` names
+    the subjects of data sets who trained it, `("disfa:SN001", ...)`: a stream that holds one of them out refuses it, and
+    caches record it. `people` lists who its identity numbers stand for, where it does not make a person of every number:
+    number n is the n-th of them, each with at least `name` and `source` (see `samplers.people.PersonLike`).
     """
 
     @property

@@ -22,6 +22,7 @@ class StoredGenerator:
         self.name = str(recipe.about.get("generator", "unknown"))
         self.block_size = int(recipe.about.get("block_size", 1))
         self.trained_on = tuple(recipe.about.get("trained_on", ()))
+        self.reads_prompts = bool(recipe.about.get("reads_prompts", False))
         self._folder = folder
 
     def generate(self, conditions: Conditions) -> Generated:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ausynth.generators.base import Conditions, Generated, Generator
+from ausynth.generators.asking import ask
+from ausynth.generators.base import Generated, Generator
 from ausynth.labels import Floats
 from ausynth.schedule import random_bits
 from ausynth.simulated.files import Frame
@@ -67,7 +68,7 @@ def _generate(generator: Generator, wanted_KA: Floats, person: int, noise: NDArr
     """Return K pictures, asked for in whole blocks."""
     count, block = len(wanted_KA), generator.block_size
     rows = np.minimum(np.arange(-(-count // block) * block), count - 1)
-    return generator.generate(Conditions(wanted_KA[rows], np.full(len(rows), person), noise[rows]))
+    return generator.generate(ask(generator, wanted_KA[rows], np.full(len(rows), person), noise[rows]))
 
 
 class _Camera:

@@ -51,9 +51,7 @@ class Attempts:
     def make(self, j_B: Integers) -> Made:
         """Return the ordinals (B,), whole blocks, with those that are rejected drawn again."""
         made = self._attempt(j_B, 0)
-        if not self.screen:
-            return made
-        bad_N = np.flatnonzero(self.screen.rejects(made.images, made.labels, made.keys))
+        bad_N = np.flatnonzero(self._bad(made))
         for attempt in range(1, MAX_ATTEMPTS + 1):
             if not bad_N.size:
                 return made
@@ -62,7 +60,7 @@ class Attempts:
             rows_N = bad_N if self.generator.block_size == 1 else np.arange(len(j_B))
             again = self._attempt(j_B[rows_N], attempt)
             asked_N = np.isin(rows_N, bad_N)
-            good_N = asked_N & ~self.screen.rejects(again.images, again.labels, again.keys, asked_N)
+            good_N = asked_N & ~self._bad(again, asked_N)
             made = made.replaced(rows_N[good_N], again.rows(np.flatnonzero(good_N)))
             bad_N = np.setdiff1d(bad_N, rows_N[good_N])
         if bad_N.size:
@@ -71,9 +69,17 @@ class Attempts:
             raise GenerationError(
                 f"synthetic sample {j_B[bad_N[0]]} ({asked}) was rejected {MAX_ATTEMPTS + 1} times",
                 expected="a request that the generator can meet",
-                do="loosen reject= or guard=, or leave such label vectors out with sampler=",
+                do="loosen reject=, guard= or the generator's gates, or leave such label vectors out with sampler=",
             )
         return made
+
+    def _bad(self, made: Made, asked: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """Return which samples (B,) are to be drawn again; of those that are not `asked` the answer does not matter."""
+        refused_B = np.zeros(len(made), bool) if made.refused is None else made.refused
+        if not self.screen:
+            return refused_B
+        asked_B = ~refused_B if asked is None else asked & ~refused_B
+        return refused_B | self.screen.rejects(made.images, made.labels, made.keys, asked_B)
 
     def _attempt(self, j_B: Integers, attempt: int) -> Made:
         """Return one attempt of each ordinal (B,), from the store where another plan has the same sample there."""
@@ -110,10 +116,11 @@ class Attempts:
                 expected=f"({count}, {size}, {size}, 3) and {count} rows",
                 do="hold it to its contract with ausynth.testing.check_generator",
             )
+        refused = None if made.accepted is None else ~made.accepted
         if self.memo is None:
-            return Made(made.images, made.labels, conditions, attempts, keys)
+            return Made(made.images, made.labels, conditions, attempts, keys, refused=refused)
         images, coded = self.memo.as_stored(made.images)
-        return Made(images, made.labels, conditions, attempts, keys, coded, np.zeros(count, bool))
+        return Made(images, made.labels, conditions, attempts, keys, coded, np.zeros(count, bool), refused)
 
     def keys(self, conditions: Conditions) -> NDArray[np.uint8]:
         """Return the content keys (B, 16) of conditions (B,), whole blocks."""

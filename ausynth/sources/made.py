@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ausynth.generators.asking import reads_prompts
 from ausynth.generators.base import Conditions, Generator
 from ausynth.labels import Labels
 from ausynth.schedule import Integers
@@ -32,6 +33,7 @@ class Made:
         keys: (B, 16) uint8 content keys, where somebody wants to store the samples.
         coded: (B,) object, the JPEG bytes that the pictures were decoded from, where a store wants those.
         stored: (B,) bool, whether each was read from a store.
+        refused: (B,) bool, whether its generator does not stand for it; None: for none.
     """
 
     images: NDArray[np.uint8]
@@ -41,6 +43,7 @@ class Made:
     keys: NDArray[np.uint8] | None = None
     coded: NDArray[Any] | None = None
     stored: NDArray[np.bool_] | None = None
+    refused: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,7 +58,10 @@ class Made:
             Labels.concatenate([part.labels for part in parts]),
             Conditions.join([part.conditions for part in parts]),
             np.concatenate([part.attempts for part in parts]),
-            *(_joined([getattr(part, name) for part in parts]) for name in ("keys", "coded", "stored")),
+            _joined([part.keys for part in parts]),
+            _joined([part.coded for part in parts]),
+            _joined([part.stored for part in parts]),
+            _refused(parts),
         )
 
     def samples(self, ordinals: Integers) -> Samples:
@@ -82,6 +88,7 @@ class Made:
             None if self.keys is None else self.keys[rows],
             None if self.coded is None else self.coded[rows],
             None if self.stored is None else self.stored[rows],
+            None if self.refused is None else self.refused[rows],
         )
 
     def replaced(self, rows: Integers, by: Made) -> Made:
@@ -89,6 +96,12 @@ class Made:
         order = np.arange(len(self))
         order[rows] = len(order) + np.arange(len(rows))
         return Made.join([self, by]).rows(order) if len(rows) else self
+
+
+def _refused(parts: Sequence[Made]) -> NDArray[np.bool_] | None:
+    if all(part.refused is None for part in parts):
+        return None
+    return np.concatenate([np.zeros(len(part), bool) if part.refused is None else part.refused for part in parts])
 
 
 def _joined(columns: list[Any]) -> Any:
@@ -130,6 +143,8 @@ def content_keys(fingerprint: str, conditions: Conditions, block_size: int) -> N
 def recipe_of(generator: Generator, codec: Literal["raw", "jpeg"] = "raw", quality: int | None = None) -> Recipe:
     """Return what all shards of a store of this generator's faces have in common."""
     about: dict[str, Any] = {"generator": generator.name, "block_size": generator.block_size}
+    if reads_prompts(generator):
+        about["reads_prompts"] = True
     licence = getattr(generator, "licence", None)
     if licence:
         about["licence"] = licence

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.errors import ConfigurationError, DamagedError, StoreError
+from ausynth.generators.asking import ask, reads_prompts
 from ausynth.generators.base import Conditions, Generator
 from ausynth.generators.stored import StoredGenerator
 from ausynth.labels import Floats, Labels
@@ -90,12 +91,17 @@ class SyntheticSource:
 
     @property
     def base(self) -> str:
-        """Return a hash of generator, sampler, seed, people, `reject`, guard, and the loss of a store of JPEGs.
+        """Return a hash of generator, sampler, seed, people, prompts where it reads them, `reject`, guard, JPEG's loss.
 
         It names the plan under which samples are stored; `fingerprint` is what a stream that ends or repeats shows.
         """
         parts: tuple[Any, ...] = (self.generator.fingerprint, self.sampler.fingerprint, self.seed, self.people.key)
-        return hashlib.sha256(repr((*parts, *self.screen.fingerprints)).encode()).hexdigest()[:16]
+        parts += self.screen.fingerprints
+        if reads_prompts(self.generator):  # other words are another request
+            from ausynth import text
+
+            parts += (text.fingerprint(),)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     @property
     def fingerprint(self) -> str:
@@ -152,7 +158,7 @@ class SyntheticSource:
         if attempt:
             noise_B = _noise(self.seed, j_B, attempt)
             identity_B = self.people.again(j_B, attempt)
-        return Conditions(intensity_BA, identity_B, noise_B)
+        return ask(self.generator, intensity_BA, identity_B, noise_B)
 
     def _ask(self, j_B: Integers) -> tuple[Floats, Integers, Integers]:
         return self.sampler.sample(j_B, self.seed), self.people.first(j_B), _noise(self.seed, j_B, 0)
@@ -342,10 +348,12 @@ class SyntheticSource:
         }
 
 
-def make_conditions(sampler: LabelSampler, ordinals: Integers, seed: int, identities: int | IdentityBank) -> Conditions:
-    """Return what each ordinal (B,) asks of a generator at the first attempt, with the arguments of the source."""
+def make_conditions(
+    generator: Generator, sampler: LabelSampler, ordinals: Integers, seed: int, identities: int | IdentityBank
+) -> Conditions:
+    """Return what each ordinal (B,) asks of the generator at the first attempt, with the arguments of the source."""
     people_B = people_of(identities, seed).first(ordinals)
-    return Conditions(sampler.sample(ordinals, seed), people_B, _noise(seed, ordinals, 0))
+    return ask(generator, sampler.sample(ordinals, seed), people_B, _noise(seed, ordinals, 0))
 
 
 def _noise(seed: int, j_B: Integers, attempt: int) -> Integers:

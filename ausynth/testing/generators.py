@@ -81,6 +81,11 @@ def _check_generated(generator: Generator, generated: Generated, count: int) -> 
         known = values[~np.isnan(values)]
         most = 5 if name == "intensity" else 1
         assert ((known >= 0) & (known <= most)).all(), f"labels.{name} leaves 0-{most}"
+    accepted = generated.accepted
+    if accepted is not None:
+        assert accepted.dtype == bool and accepted.shape == (count,), (  # noqa: PT018
+            f"accepted is {accepted.dtype} of shape {accepted.shape}, not bool of shape ({count},)"
+        )
     for picture in range(count):
         assert images[picture].std() > 1, f"picture {picture} is one colour"
 
@@ -162,12 +167,15 @@ def _rows(conditions: Conditions, rows: NDArray[np.int64]) -> Conditions:
 
 
 def _part(generated: Generated, rows: NDArray[np.int64]) -> Generated:
-    return Generated(generated.images[rows], generated.labels[rows])
+    accepted = None if generated.accepted is None else generated.accepted[rows]
+    return Generated(generated.images[rows], generated.labels[rows], accepted)
 
 
 def _require_equal(found: Generated, expected: Generated, case: str) -> None:
     differ = [row for row in range(len(expected.images)) if not np.array_equal(found.images[row], expected.images[row])]
     assert not differ, f"{case}: other bits in pictures {differ}"
+    before = [None if made.accepted is None else made.accepted.tolist() for made in (found, expected)]
+    assert before[0] == before[1], f"{case}: other pictures are accepted"
     for name in ("intensity", "occurrence", "confidence"):
         pair = getattr(found.labels, name), getattr(expected.labels, name)
         assert np.array_equal(*pair, equal_nan=True), f"{case}: another labels.{name}"
