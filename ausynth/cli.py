@@ -18,6 +18,7 @@ from ausynth.commands.export import export
 from ausynth.commands.prepare import prepare
 from ausynth.commands.preview import preview
 from ausynth.commands.simulate import simulate
+from ausynth.commands.train import train
 from ausynth.commands.warmup import warmup
 from ausynth.errors import AusynthError, ConfigurationError
 
@@ -101,6 +102,7 @@ app.command()(export)
 app.command()(balance)
 app.command()(bench)
 app.add_typer(cache, name="cache")
+app.add_typer(train, name="train")
 
 
 if __name__ == "__main__":

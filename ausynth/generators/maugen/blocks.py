@@ -30,7 +30,8 @@ class Attention(nn.Module):
         return out
 
     def _split(self, tokens_BND: Tensor) -> Tensor:
-        return tokens_BND.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        count, tokens, width = tokens_BND.shape
+        return tokens_BND.view(count, tokens, self.heads, width // self.heads).transpose(1, 2)
 
 
 def mlp(width: int, hidden: int, out: int, *, zero: bool = False) -> nn.Sequential:

@@ -19,7 +19,17 @@ from ausynth.durable import sync_folder
 from ausynth.errors import ConfigurationError, StoreError
 from ausynth.generators.maugen.config import MAUGenConfig
 
-__all__ = ["RECORD", "Resumed", "load_bank", "load_record", "newest", "optimizer_tensors", "save", "set_optimizer"]
+__all__ = [
+    "RECORD",
+    "Resumed",
+    "load_bank",
+    "load_record",
+    "name_of",
+    "newest",
+    "optimizer_tensors",
+    "save",
+    "set_optimizer",
+]
 
 RECORD: Final = "training.json"
 _BANK, _WEIGHTS, _OPTIMIZER, _STATE = "bank.safetensors", "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -43,6 +53,11 @@ class Resumed:
     averaged: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     state: dict[str, Any]
+
+
+def name_of(step: int) -> str:
+    """Return the name of the checkpoint of a step."""
+    return f"step-{step:08d}"
 
 
 def newest(folder: Path) -> Path | None:
@@ -81,7 +96,7 @@ def save(
     Raises:
         OSError: the disk is full, or the folder cannot be written; older checkpoints are untouched.
     """
-    final = folder / f"step-{step:08d}"
+    final = folder / name_of(step)
     aside = folder / f".{final.name}.{os.getpid()}.tmp"
     for left in folder.glob(".step-*.tmp"):
         shutil.rmtree(left, ignore_errors=True)

@@ -71,7 +71,7 @@ class _Layer(nn.Module):
         height = min(self.size, features_BCHW.shape[-1])
         if features_BCHW.shape[-1] > height:
             features_BCHW = F.adaptive_avg_pool2d(features_BCHW, height)
-        place = self.place
+        place: Tensor = self.place
         if place.shape[-1] != height:
             place = F.interpolate(place, size=(height, height), mode="bilinear")
         features_BND = self.to_tokens(features_BCHW.flatten(2).mT) + place.flatten(2).mT

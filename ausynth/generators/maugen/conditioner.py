@@ -47,9 +47,7 @@ class Conditioner(nn.Module):
         self.from_queries = nn.Linear(width, width)
         self.directions = nn.Parameter(torch.randn(count, width)) if config.au_tokens else None
         self.unknown = nn.Parameter(torch.randn(count, width) * 0.1) if config.au_tokens else None
-        self.no_identity = (
-            nn.Parameter(torch.randn(config.identity_tokens, width) * 0.1) if config.identity else None
-        )
+        self.no_identity = nn.Parameter(torch.randn(config.identity_tokens, width) * 0.1) if config.identity else None
         self.to_time = nn.Linear(2 * width, time_width) if config.pooled else None
         if self.to_time is not None:
             nn.init.zeros_(self.to_time.weight)

@@ -135,7 +135,9 @@ class MAUGenConfig:
         if not self.taps or not all(0 <= tap < levels for tap in self.taps):
             raise ConfigurationError(f"taps={self.taps}", expected=f"up blocks 0 to {levels - 1}, at least one")
         if self.token_width % self.cld_heads:
-            raise ConfigurationError(f"token_width={self.token_width}", expected=f"a multiple of {self.cld_heads} heads")
+            raise ConfigurationError(
+                f"token_width={self.token_width}", expected=f"a multiple of {self.cld_heads} heads"
+            )
         if not 0 <= self.query_ema < 1:
             raise ConfigurationError(f"query_ema={self.query_ema}", expected="0 or more, below 1")
         if not self.identity and (self.modulation_mask or self.residual_filter):

@@ -195,7 +195,7 @@ class TrainingSet:
         return self._read(self._exemplars[chosen, 0])
 
     def _find_exemplars(self) -> Integers:
-        """Return the (P, 4) most neutral pictures of each person, most neutral first, repeated where there are fewer."""
+        """Return the (P, 4) most neutral pictures of each person, the most neutral first; the last again if fewer."""
         total_N = np.nan_to_num(self.labels.intensity).sum(1)
         order = np.lexsort((np.arange(len(self)), total_N, self.person))
         starts = np.searchsorted(self.person[order], np.arange(self.people.shape[1]))
@@ -207,7 +207,8 @@ class TrainingSet:
                 do="make the store with fewer people, such as `ausynth warmup --identities "
                 f"{max(1, len(counts) // 16)}`",
             )
-        return order[starts[:, None] + np.minimum(np.arange(_EXEMPLARS), counts[:, None] - 1)]
+        chosen: Integers = order[starts[:, None] + np.minimum(np.arange(_EXEMPLARS), counts[:, None] - 1)]
+        return chosen
 
     def _exemplar_of(self, rows: Integers, choice: NDArray[np.float64]) -> tuple[Integers, NDArray[np.bool_]]:
         """Return another picture of the same person for each row, and whether there is one."""

@@ -48,7 +48,7 @@ class MAUGenGenerator:
         readings: how many noised copies a label is read from.
         block_size: how many pictures are made together.
         precision: "bf16" or "no" (float32); "auto" is bf16 on CUDA.
-        describe: makes a prompt of intensities where none is given; default `ausynth.text.describe`, where there is one.
+        describe: makes a prompt of intensities where none is given; see `wording.default_describe`.
         aus: the label space that is expected; None takes the checkpoint's.
 
     Attributes:

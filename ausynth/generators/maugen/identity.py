@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ class IdentityEncoder(nn.Module):
     """Convolutions on an exemplar, averaged to a fixed 4 x 4 grid, projected to T tokens.
 
     Args:
-        width: channels of the first layer; each of the three that follow doubles them, up to eightfold.
+        width: channels of the first layer; the two that follow double them.
         tokens: T.
         token_width: D.
     """
@@ -25,7 +27,7 @@ class IdentityEncoder(nn.Module):
         self.tokens = tokens
         channels = (3, width, 2 * width, 4 * width)
         layers: list[nn.Module] = []
-        for into, out in zip(channels, channels[1:], strict=False):
+        for into, out in itertools.pairwise(channels):
             layers += [nn.Conv2d(into, out, 3, stride=2, padding=1), nn.GroupNorm(8, out), nn.SiLU()]
         layers += [nn.Conv2d(4 * width, 4 * width, 3, padding=1), nn.GroupNorm(8, 4 * width), nn.SiLU()]
         self.layers = nn.Sequential(*layers)

@@ -50,9 +50,7 @@ def occurrence_loss(logits: Tensor, occurrence: Tensor) -> Tensor:
     return _mean_where(entropy, ~occurrence.isnan())
 
 
-def consensus(
-    intensities: Tensor, *, least: int = 2, threshold: float = DEFAULT_THRESHOLD
-) -> tuple[Tensor, Tensor]:
+def consensus(intensities: Tensor, *, least: int = 2, threshold: float = DEFAULT_THRESHOLD) -> tuple[Tensor, Tensor]:
     """Return the occurrence and intensity that at least so many detectors agree on, per AU; NaN where they do not.
 
     Args:

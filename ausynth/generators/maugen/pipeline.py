@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,9 +63,7 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
         self, model: MAUGenModel, scheduler: Any, vae: Any = None, text_encoder: Any = None, tokenizer: Any = None
     ) -> None:
         super().__init__()
-        self.register_modules(
-            model=model, scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer
-        )
+        self.register_modules(model=model, scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
 
     @property
     def maugen(self) -> MAUGenConfig:
@@ -100,7 +97,7 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
         return cls(model, flow_scheduler())
 
     @torch.no_grad()
-    def __call__(
+    def __call__(  # noqa: PLR0917 (the order that users of diffusers know)
         self,
         prompt: str | Sequence[str] | None = None,
         intensities: ArrayLike | dict[int, float] | None = None,
@@ -199,7 +196,7 @@ def flow_scheduler() -> Any:
 
 
 def labels_of(read: Read, aus: tuple[int, ...], threshold: float = DEFAULT_THRESHOLD) -> Labels:
-    """Return readings as labels: [C] present from intensity 2 on, with the probability of what is said as confidence."""
+    """Return readings as labels: [C] present from intensity 2 on, confident by the probability of what is said."""
     intensity_BA = read.intensity.float().clamp(0, 5).cpu().numpy()
     probability_BA = read.probability.float().clamp(0, 1).cpu().numpy()
     confidence_BA = np.where(intensity_BA >= threshold, probability_BA, 1 - probability_BA)
@@ -244,10 +241,12 @@ def _pictures(given: Any, size: int) -> Tensor:
     rows = given if isinstance(given, list | tuple) else [given]
     arrays = [each for row in rows for each in _arrays(np.asarray(row))]
     return torch.from_numpy(
-        np.stack([
-            each if each.shape[0] == size else cv2.resize(each, (size, size), interpolation=cv2.INTER_AREA)
-            for each in arrays
-        ])
+        np.stack(
+            [
+                each if each.shape[0] == size else cv2.resize(each, (size, size), interpolation=cv2.INTER_AREA)
+                for each in arrays
+            ]
+        )
     )
 
 

@@ -104,9 +104,7 @@ def sample(
         inputs = _with_background(model, _twice(seen, seen, guided), asked, guided)
         out = model(inputs, told, c_au=c_au, **conditions)
         c_au = model.next_c_au(c_au, out.labels.queries)
-        velocity = wired.process.output(
-            out.prediction.float(), _twice(seen, seen, guided), wired.process.times(told)
-        )
+        velocity = wired.process.output(out.prediction.float(), _twice(seen, seen, guided), wired.process.times(told))
         if guided:
             conditional, free = velocity.chunk(2)
             velocity = free + guidance * (conditional - free)
@@ -149,7 +147,7 @@ def read_labels(
 
 
 def _texts(wired: Wired, asked: Asked, guided: bool) -> Tensor:
-    text, _ = wired.text(asked.tokens)
+    text: Tensor = wired.text(asked.tokens)[0]
     if not guided:
         return text
     empty, _ = wired.text(wired.text.tokenize([""]).to(text.device))

@@ -35,8 +35,8 @@ def adaptive_weights(norms: Mapping[str, float], kind: Adaptive, *, delta: float
 
     Args:
         norms: of the losses' gradients.
-        kind: "paper" weighs by |g_i| / (sum_j |g_j| + delta), as printed: the loss with the largest gradient weighs most.
-            [C] "inverse" weighs by 1 / |g_i| in place of |g_i|, so that all pull equally hard. "none" is 1 each.
+        kind: "paper" weighs by |g_i| / (sum_j |g_j| + delta), as printed: the largest gradient weighs most. [C]
+            "inverse" weighs by 1 / |g_i| in place of |g_i|, so that all pull equally hard. "none" is 1 each.
         delta: keeps the division finite.
     """
     if kind == "none":
