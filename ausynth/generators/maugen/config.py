@@ -50,6 +50,8 @@ class MAUGenConfig:
         widths: channels at each resolution of the UNet, finest first.
         layers: residual blocks at each resolution.
         heads: attention heads in the UNet.
+        groups: of the UNet's group norms. With few channels a group, a norm takes out again what the time embedding has
+            added to each channel: a UNet this narrow wants fewer groups than the usual 32.
         plain_levels: how many of the coarsest resolutions have no cross-attention.
         unet: a whole configuration of diffusers' UNet2DConditionModel instead of these; its input and
             output channels follow from this configuration all the same.
@@ -88,6 +90,7 @@ class MAUGenConfig:
     widths: tuple[int, ...] = (64, 96, 128)
     layers: int = 1
     heads: int = 4
+    groups: int = 8
     plain_levels: int = 0
     unet: Mapping[str, Any] | None = None
     token_width: int = 128
@@ -206,6 +209,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "widths": (320, 640, 1280, 1280),
         "layers": 2,
         "heads": 8,
+        "groups": 32,
         "plain_levels": 1,
         "token_width": 768,
         "text": "clip",

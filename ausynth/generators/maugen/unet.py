@@ -48,6 +48,7 @@ def build_unet(config: MAUGenConfig) -> Any:
         layers_per_block=config.layers,
         attention_head_dim=config.heads,  # diffusers' name for the number of heads
         cross_attention_dim=config.token_width,
+        norm_num_groups=config.groups,
         **channels,
     )
 
