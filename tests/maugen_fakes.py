@@ -86,9 +86,7 @@ def inputs_of(model: MAUGenModel, wired: Wired, count: int = 2, seed: int = 0) -
         "text": text,
         "intensity": torch.rand(count, len(config.aus), generator=draw) * 5,
         "c_au": model.first_c_au(wired.text, count),
-        "identity": model.identify(
-            torch.rand(count, 3, config.image_size, config.image_size, generator=draw) * 2 - 1
-        ),
+        "identity": model.identify(torch.rand(count, 3, config.image_size, config.image_size, generator=draw) * 2 - 1),
     }
 
 

@@ -15,7 +15,7 @@ from ausynth.generators.maugen.codec import SpaceToDepth, to_bytes, to_signed
 from ausynth.generators.maugen.config import PARTS, MAUGenConfig, preset
 from ausynth.generators.maugen.dropping import Dropping
 from ausynth.generators.maugen.idm import IdentityDecoupling, decoupled, modulation_mask, residual_filter
-from ausynth.generators.maugen.model import MAUGenModel
+from ausynth.generators.maugen.model import Denoised, MAUGenModel
 from ausynth.generators.maugen.objective import Auxiliaries, Objective
 from ausynth.generators.maugen.pipeline import MAUGenPipeline, flow_scheduler
 from ausynth.generators.maugen.process import DDPM, Flow
@@ -197,7 +197,9 @@ def test_the_directional_and_the_identity_loss() -> None:
     expected = (1 - cos(made - exemplar, prompt - neutral)).mean()
     found = losses.directional_loss(t(made), t(exemplar), t(prompt), t(neutral))
     assert found.item() == pytest.approx(expected, rel=1e-5)
-    assert losses.identity_loss(t(made), t(exemplar)).item() == pytest.approx((1 - cos(made, exemplar)).mean(), rel=1e-5)
+    assert losses.identity_loss(t(made), t(exemplar)).item() == pytest.approx(
+        (1 - cos(made, exemplar)).mean(), rel=1e-5
+    )
     target = t(exemplar).requires_grad_()
     losses.identity_loss(t(made).requires_grad_(), target).backward()
     assert target.grad is None
@@ -271,28 +273,28 @@ def test_euler_steps_of_the_flow_are_those_of_the_formula() -> None:
 # --- mutual conditioning --------------------------------------------------------------------------------------------
 
 
-def test_equations_3_and_4_each_steps_queries_condition_the_next() -> None:
-    for config, moves in ((TINY, True), (TINY.without("mutual_conditioning"), False)):
-        model, wired = model_of(config)
-        asked = Asked(wired.text.tokenize(["brows"]), torch.tensor([[0.0, 3, 1]]))
-        given_, answered, said = [], [], []
+@pytest.mark.parametrize("moves", [True, False])
+def test_equations_3_and_4_each_steps_queries_condition_the_next(moves: bool) -> None:
+    model, wired = model_of(TINY if moves else TINY.without("mutual_conditioning"))
+    asked = Asked(wired.text.tokenize(["brows"]), torch.tensor([[0.0, 3, 1]]))
+    conditions, answered, said = [], [], []
 
-        def hook(module: object, args: object, kwargs: dict[str, torch.Tensor], out: object) -> None:
-            given_.append(kwargs["c_au"].numpy())
-            answered.append(out.labels.queries.numpy())
-            said.append((out.labels.intensity[0].numpy(), sigmoid(out.labels.logits[0].numpy())))
+    def hook(module: object, args: object, kwargs: dict[str, torch.Tensor], out: Denoised) -> None:
+        conditions.append(kwargs["c_au"].numpy())
+        answered.append(out.labels.queries.numpy())
+        said.append(out.labels.intensity[0].numpy())
 
-        model.register_forward_hook(hook, with_kwargs=True)
-        made = sample(model, wired, flow_scheduler(), noise_of([3], (12, 8, 8)), asked, steps=3, guidance=2)
-        expected = model.first_c_au(wired.text, 2).detach().numpy()
-        for step in range(3):
-            np.testing.assert_allclose(given_[step], expected, atol=1e-5)
-            if moves:
-                expected = 0.9 * expected + 0.1 * answered[step]
-        # Labels of the way: weights 1 / (steps left), late steps most, of the half that was told.
-        weights = np.array([1 / 3, 1 / 2, 1])
-        intensity = sum(w * each[0] for w, each in zip(weights, said, strict=True)) / weights.sum()
-        np.testing.assert_allclose(made.decoded.intensity[0].numpy(), intensity, atol=1e-4)
+    model.register_forward_hook(hook, with_kwargs=True)
+    made = sample(model, wired, flow_scheduler(), noise_of([3], (12, 8, 8)), asked, steps=3, guidance=2)
+    expected = model.first_c_au(wired.text, 2).detach().numpy()
+    for step in range(3):
+        np.testing.assert_allclose(conditions[step], expected, atol=1e-5)
+        if moves:
+            expected = 0.9 * expected + 0.1 * answered[step]
+    # Labels of the way: weights 1 / (steps left), late steps most, of the half that was told.
+    weights = np.array([1 / 3, 1 / 2, 1])
+    intensity = sum(w * each for w, each in zip(weights, said, strict=True)) / weights.sum()
+    np.testing.assert_allclose(made.decoded.intensity[0].numpy(), intensity, atol=1e-4)
 
 
 def test_c_au_is_detached() -> None:

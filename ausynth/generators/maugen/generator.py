@@ -29,6 +29,7 @@ _VERSION: Final = 1
 """Raised with every change that alters a bit of a picture: it is part of the fingerprint."""
 
 _MIXED: Final = 3
+_LEAST_SHARE: Final = 0.1
 
 
 class MAUGenGenerator:
@@ -37,8 +38,9 @@ class MAUGenGenerator:
     >>> generator = ausynth.load_generator("faces/mini")  # doctest: +SKIP
     >>> smile = np.array([[4.0 if au == 12 else 0 for au in generator.aus]])  # doctest: +SKIP
 
-    An identity is a number: the convex mixture of the identity tokens of three people of the checkpoint's bank, in
-    shares that follow from the number. Pictures of a block depend on each other by rounding alone.
+    An identity is a number: a mixture of the identity tokens of three people of the checkpoint's bank, who and in which
+    shares follows from the number. [C] Each counts for at least a tenth, so that nobody of them is shown as they are.
+    Pictures of a block depend on each other by rounding alone.
 
     Args:
         path: of a checkpoint or training folder.
@@ -103,11 +105,11 @@ class MAUGenGenerator:
         half = precision == "bf16" or (precision == "auto" and self.device.startswith("cuda"))
         self._half = half
         bank = checkpoint.load_bank(folder)
-        if config.identity and (bank is None or not len(bank)):
+        if config.identity and (bank is None or len(bank) < 2):
             raise ConfigurationError(
-                f"the checkpoint {folder} has no bank of identities",
-                expected="bank.safetensors, which training writes",
-                do="use MAUGenPipeline with exemplars of your own, or train with bank above 0",
+                f"the checkpoint {folder} has {'no bank of identities' if bank is None else 'a bank of one person'}",
+                expected="bank.safetensors with two people or more, which training writes",
+                do="use MAUGenPipeline with exemplars of your own, or train with more people",
             )
         self._bank = bank.to(self.device) if bank is not None and config.identity else None
         self.pipeline.to(self.device)
@@ -165,13 +167,16 @@ class MAUGenGenerator:
         """Return the identity tokens (B, T, D) of people: mixtures of the bank's."""
         if self._bank is None:
             return None
-        which = np.arange(_MIXED)
-        draw_BM = random_bits(0, "maugen who", numbers[:, None], which) % np.uint64(len(self._bank))
-        # Exponential shares, normalised, are uniform over all mixtures.
-        share_BM = -np.log(1 - uniform(0, "maugen share", numbers[:, None], which) * (1 - 1e-9))
-        share_BM = (share_BM / share_BM.sum(1, keepdims=True)).astype(np.float32)
-        tokens_BMTD = self._bank[torch.from_numpy(draw_BM.astype(np.int64)).to(self._bank.device)]
-        shares = torch.from_numpy(share_BM).to(self._bank.device)
+        size = len(self._bank)
+        mixed = min(_MIXED, size)
+        # The bank's people in an order of the number's own: the first few of it, none twice.
+        order_BP = random_bits(0, "maugen who", numbers[:, None], np.arange(size)).argsort(axis=1, kind="stable")
+        # Exponential numbers, normalised, are uniform over all mixtures; nobody's share goes below a tenth.
+        drawn_BM = -np.log(1 - uniform(0, "maugen share", numbers[:, None], np.arange(mixed)))
+        shares_BM = _LEAST_SHARE + (1 - mixed * _LEAST_SHARE) * drawn_BM / drawn_BM.sum(1, keepdims=True)
+        place = self._bank.device
+        tokens_BMTD = self._bank[torch.from_numpy(order_BP[:, :mixed]).to(place)]
+        shares = torch.from_numpy(shares_BM.astype(np.float32)).to(place)
         return (tokens_BMTD * shares[..., None, None]).sum(1)
 
 
@@ -207,6 +212,11 @@ def _load(folder: Path) -> MAUGenPipeline:
             do="restore the folder, or take an older checkpoint",
         ) from error
     pipeline.model.eval().requires_grad_(False)
+    for part in (pipeline.model, pipeline.vae, pipeline.text_encoder):
+        for parameter in () if part is None else part.parameters():
+            # Into memory of torch's own alignment: how a file's mapping is aligned would decide how sums are
+            # vectorised, and so their last bits.
+            parameter.data = parameter.data.clone()
     return pipeline
 
 
