@@ -36,6 +36,7 @@ from ausynth.sources.opening_synthetic import CacheMode, OpenFaces, open_faces
 from ausynth.sources.real import OnError
 from ausynth.sources.synthetic import Exhausted, SyntheticSource
 from ausynth.sources.thinning import Thin
+from ausynth.sources.trained import require_unseen
 from ausynth.stats import stage
 from ausynth.transfer import resolve_device, to_device
 from ausynth.transforms import Transform
@@ -199,6 +200,7 @@ class MixedStream(IterableDataset[Any]):
         opened = open_real(
             real, root=root, hold_out=hold_out, keep=keep, fold=fold, threshold=threshold, align=align, thin=thin
         )
+        require_unseen(faces, opened)
         self.aus = resolve_aus(aus, opened, faces.aus)
         real_size = faces.image_size if match_resolution and faces.image_size else image_size
         self.real = tuple(use_prepared(source, real_size) for source in opened)

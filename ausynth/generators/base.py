@@ -109,10 +109,11 @@ class Generator(Protocol):
     callers always ask for whole blocks, from one thread at a time; 1 means that pictures do not depend on their
     companions, and that `generate` may be called from several threads at once.
 
-    Three members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA
+    Four members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA
     stream of its own, and refused in worker processes. `licence` says under which terms its pictures may be passed on
-    (those of its training data): it goes into caches and exports. `label(conditions) -> Labels` gives the labels that
-    `generate` would, where that is quicker than making the pictures.
+    (those of its training data): it goes into caches and exports. `trained_on` names the subjects of real sets
+    ("disfa/SN001") whose pictures it has learned from: a stream that holds one of them out refuses it.
+    `label(conditions) -> Labels` gives the labels that `generate` would, where that is quicker than making pictures.
     """
 
     @property

@@ -133,6 +133,9 @@ def recipe_of(generator: Generator, codec: Literal["raw", "jpeg"] = "raw", quali
     licence = getattr(generator, "licence", None)
     if licence:
         about["licence"] = licence
+    learned = getattr(generator, "trained_on", ())
+    if learned:
+        about["trained_on"] = list(learned)
     return Recipe(
         kind="synthetic",
         aus=tuple(generator.aus),
