@@ -20,6 +20,7 @@ from ausynth.commands.faces import faces
 from ausynth.commands.prepare import prepare
 from ausynth.commands.preview import preview
 from ausynth.commands.simulate import simulate
+from ausynth.commands.train import train
 from ausynth.commands.warmup import warmup
 from ausynth.errors import AusynthError, ConfigurationError
 
@@ -105,6 +106,7 @@ app.command()(bench)
 app.add_typer(cache, name="cache")
 app.add_typer(assets, name="assets")
 app.add_typer(faces, name="faces")
+app.add_typer(train, name="train")
 
 
 if __name__ == "__main__":

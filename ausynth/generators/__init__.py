@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from ausynth.errors import ConfigurationError
@@ -11,33 +13,56 @@ from ausynth.generators.base import Conditions, Generated, Generator
 
 __all__ = ["GENERATORS", "LOOKS", "Conditions", "Generated", "Generator", "load_generator"]
 
-GENERATORS: Final = ("rendered",)
-"""The names that `load_generator` knows."""
+GENERATORS: Final = ("rendered", "maugen")
+"""The names that `load_generator` knows; "maugen" needs the path of a checkpoint."""
 
 LOOKS: Final = ("procedural", "portrait")
 """What the generator "rendered" draws: a head painted by code, or people of a face bank."""
 
 
-def load_generator(name_or_path: str, device: str | None = None, **options: Any) -> Generator:
+def load_generator(name_or_path: str | os.PathLike[str], device: str | None = None, **options: Any) -> Generator:
     """Return a generator, ready to run.
 
     >>> load_generator("rendered", image_size=64).image_size
     64
 
     Args:
-        name_or_path: a name in `GENERATORS`.
+        name_or_path: a name in `GENERATORS`, or the folder of a checkpoint that `ausynth train` made.
         device: where it runs: "cpu", "cuda", "cuda:1", or None for the best there is. "rendered" runs on the CPU.
         options: of the generator. Those of "rendered" are `look`, one of `LOOKS`, and what that look's class takes:
             `rendered.RenderedGenerator` for "procedural" (the default), `portrait.PortraitGenerator` for "portrait",
-            which needs `bank`, the folder of a face bank.
+            which needs `bank`, the folder of a face bank. Those of "maugen" (path=FOLDER among them) and of a folder
+            are those of `maugen.generator.MAUGenGenerator`.
 
     Raises:
-        ConfigurationError: unknown name, unknown option, a value out of its range, a device it cannot run on.
+        ConfigurationError: unknown name, unknown option, a value out of its range, a device it cannot run on, no
+            checkpoint in the folder.
         BankError: no face bank where `bank` says.
         MissingAssetError: the portrait look's head model was never imported.
+        StoreError: the checkpoint is damaged.
     """
-    if name_or_path != "rendered":
-        raise ConfigurationError(f"unknown generator {name_or_path!r}", expected=f"one of {list(GENERATORS)}")
+    if name_or_path == "rendered":
+        return _rendered(device, options)
+    if name_or_path != "maugen":
+        if not Path(name_or_path).expanduser().is_dir():
+            raise ConfigurationError(
+                f"unknown generator {str(name_or_path)!r}",
+                expected=f"one of {list(GENERATORS)}, or the folder of a checkpoint",
+            )
+        options = {"path": name_or_path, **options}
+    elif "path" not in options:
+        raise ConfigurationError(
+            "generator 'maugen' without a checkpoint",
+            expected="path=FOLDER, or that folder instead of the name",
+            do="train one with `ausynth train maugen`; none comes with this version",
+        )
+    from ausynth.generators.maugen.generator import MAUGenGenerator
+
+    _require_known("generator 'maugen'", MAUGenGenerator, options)
+    return MAUGenGenerator(device=device, **options)
+
+
+def _rendered(device: str | None, options: dict[str, Any]) -> Generator:
     if device not in (None, "auto", "cpu"):
         raise ConfigurationError(
             f"generator 'rendered' on device {device!r}", expected="'cpu' or None", do="leave device out"
@@ -45,16 +70,13 @@ def load_generator(name_or_path: str, device: str | None = None, **options: Any)
     look = options.pop("look", "procedural")
     if look not in LOOKS:
         raise ConfigurationError(f"generator 'rendered' with look={look!r}", expected=f"one of {list(LOOKS)}")
+    made: Callable[..., Generator]
+    if look == "portrait":
+        from ausynth.generators.portrait.generator import PortraitGenerator as made
+    else:
+        from ausynth.generators.rendered.generator import RenderedGenerator as made
     of_look = "" if look == "procedural" else f" with the look {look!r}"
-    made = _class_of(look)
-    known = list(inspect.signature(made).parameters)
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ConfigurationError(
-            f"generator 'rendered'{of_look} has no option {', '.join(unknown)}",
-            expected=f"some of {known}",
-            do="add look='portrait'" if unknown == ["bank"] else "correct the spelling",
-        )
+    _require_known(f"generator 'rendered'{of_look}", made, options)
     if look == "portrait" and options.get("bank") is None:
         raise ConfigurationError(
             "the look 'portrait' without a face bank",
@@ -64,11 +86,12 @@ def load_generator(name_or_path: str, device: str | None = None, **options: Any)
     return made(**options)
 
 
-def _class_of(look: str) -> Callable[..., Generator]:
-    if look == "portrait":
-        from ausynth.generators.portrait.generator import PortraitGenerator
-
-        return PortraitGenerator
-    from ausynth.generators.rendered.generator import RenderedGenerator
-
-    return RenderedGenerator
+def _require_known(name: str, made: Callable[..., Generator], options: dict[str, Any]) -> None:
+    known = [each for each in inspect.signature(made).parameters if each != "device"]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigurationError(
+            f"{name} has no option {', '.join(unknown)}",
+            expected=f"some of {known}",
+            do="add look='portrait'" if unknown == ["bank"] else "correct the spelling",
+        )

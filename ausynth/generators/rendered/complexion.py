@@ -120,7 +120,9 @@ def paint_skin(fields_VF: Floats, regions_VR: Floats, paint: Paint, tile: Floats
     """Write colour, openness, grease and beard of every vertex, in place; see `paint.FIELDS`."""
     for v in range(len(fields_VF)):
         x, y, z, lips = fields_VF[v, 0], fields_VF[v, 1], fields_VF[v, 11], fields_VF[v, 7]
-        coarse, middling, _ = noises(tile, (x + F(0.7) * z) * F(0.03) + paint.texture[0], y * F(0.03) + paint.texture[1])
+        coarse, middling, _ = noises(
+            tile, (x + F(0.7) * z) * F(0.03) + paint.texture[0], y * F(0.03) + paint.texture[1]
+        )
         cheeks, nose, below_eye, spot, grease, jaw, chin, upper, lids, ears = (
             regions_VR[v, 0], regions_VR[v, 1], regions_VR[v, 2], regions_VR[v, 3], regions_VR[v, 4],
             regions_VR[v, 5], regions_VR[v, 6], regions_VR[v, 7], regions_VR[v, 8], regions_VR[v, 9],

@@ -249,7 +249,9 @@ def _draw_beard(draw: np.random.Generator, grows: bool) -> tuple[tuple[float, fl
     if kind < 0.62:
         part = float(draw.uniform(0.3, 0.75))
         return (part, part, part * 0.9, float(shade)), 1.0, 0.0
-    jaw, chin, upper = ((1, 1, 1), (0, 1, 1), (0, 0, 1), (0, 1, 0.2), (0.6, 1, 1))[int(draw.choice(5, p=(0.4, 0.2, 0.15, 0.1, 0.15)))]
+    jaw, chin, upper = ((1, 1, 1), (0, 1, 1), (0, 0, 1), (0, 1, 0.2), (0.6, 1, 1))[
+        int(draw.choice(5, p=(0.4, 0.2, 0.15, 0.1, 0.15)))
+    ]
     whiskers = (float(jaw * dense), float(chin * dense), float(upper * dense), float(shade))
     return whiskers, 0.0, float(0.15 + (0.75 * length * length if jaw == 1 else 0.25 * length))
 

@@ -104,5 +104,3 @@ class Model:
         hair_NF[:, 2:5] = person.shell.direction @ turn_33.T
         hair_NF[:, 5], hair_NF[:, 6] = person.shell.open, person.shell.tip
         return np.concatenate([person.fields, hair_NF])
-
-

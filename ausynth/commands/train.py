@@ -1,0 +1,182 @@
+"""`ausynth train`: trains a generator on stored faces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ausynth.commands.common import label_space, split_names
+from ausynth.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ausynth.generators.maugen.config import MAUGenConfig
+    from ausynth.generators.maugen.pipeline import MAUGenPipeline
+    from ausynth.generators.maugen.trainer import Standing, Trained
+
+__all__ = ["train"]
+
+_LINE_EVERY = 30.0
+
+train = typer.Typer(help="Train a generator on stored faces.", no_args_is_help=True)
+
+
+@train.callback()
+def _train() -> None:
+    pass  # with it, `train` stays a group though it has one command
+
+
+@train.command()
+def maugen(
+    *,
+    data: Annotated[
+        list[Path],
+        typer.Option(metavar="STORE", help="Store of faces that warmup or prepare has filled; may be repeated."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of checkpoints; one that has some is gone on with.")],
+    preset: Annotated[str, typer.Option(help="mini, mini-112 or sd15.")] = "mini",
+    base: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Stable Diffusion 1.5 in diffusers' layout, for sd15.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Height and width in pixels [default: the preset's]")] = None,
+    aus: Annotated[
+        str | None, typer.Option(help="Label space: disfa-12, bp4d-12, or 1,2,4 [default: all of the stores' AUs]")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="Switch a part off (for ablations); may be repeated.")
+    ] = None,
+    mask: Annotated[
+        Literal["logit", "weight"] | None, typer.Option(help="How the identity mask is applied [default: logit]")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="In all, those of an interrupted run included.")] = 20_000,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so long, saved.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Of each process.")] = 32,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate [default: 8e-4; 1e-5 for sd15]")] = None,
+    adaptive: Annotated[
+        Literal["paper", "inverse", "none"], typer.Option(help="How losses are weighed by their gradients.")
+    ] = "none",
+    precision: Annotated[Literal["auto", "bf16", "no"], typer.Option(help="auto: bf16 on CUDA.")] = "auto",
+    device: Annotated[Literal["auto", "cpu"], typer.Option(help="auto: what accelerate finds.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: the end only.")] = 1000,
+    sample_every: Annotated[int, typer.Option(min=0, help="Steps between grids of samples; 0: the end only.")] = 1000,
+    oversample: Annotated[float, typer.Option(min=0, max=1, help="How much more often rare AUs are shown.")] = 0.5,
+    hold_out: Annotated[
+        list[str] | None, typer.Option(metavar="P1|SN001|...", help="Parts or subjects of real sets not to learn from.")
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files to DIR/tensorboard.")] = False,
+) -> None:
+    """Train MAUGen, which paints faces with action units and reads them, on stored faces.
+
+    The checkpoint is a generator: `generator=DIR`. Stop it at any time: the same command goes on from the last
+    checkpoint. `accelerate launch -m ausynth train maugen ...` trains on several GPUs. A person should have several
+    pictures: fill the store with `ausynth warmup --identities N`, N far below the number of samples.
+    """
+    import torch
+    from rich.console import Console
+
+    from ausynth.generators.maugen import config as configs
+    from ausynth.generators.maugen.data import TrainingSet
+    from ausynth.generators.maugen.options import TrainOptions
+    from ausynth.generators.maugen.trainer import train as run
+    from ausynth.generators.maugen.wording import default_describe
+
+    changes: dict[str, Any] = {"image_size": image_size, "mask": mask}
+    config = configs.preset(preset, **{name: value for name, value in changes.items() if value is not None})
+    for part in split_names(without):
+        config = config.without(part)
+    space = None if aus is None else label_space(aus)
+    faces = TrainingSet(
+        data,
+        config.image_size,
+        default_describe(),
+        aus=_space(space),
+        seed=seed,
+        oversample=oversample,
+        hold_out=split_names(hold_out),
+    )
+    options = TrainOptions(
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr if lr is not None else 1e-5 if preset == "sd15" else 8e-4,
+        adaptive=adaptive,
+        precision=precision,
+        seed=seed,
+        save_every=save_every,
+        sample_every=sample_every,
+        minutes=minutes,
+    )
+    torch.manual_seed(seed)  # the fresh weights
+    pipeline = _pipeline(config.replace(aus=faces.aus), preset, base)
+    console = Console(soft_wrap=True, highlight=False)
+    parts = ", ".join(f"{name} {count / 1e6:.1f}M" for name, count in pipeline.model.describe_parts())
+    console.print(f"{len(faces):,} pictures of {faces.people.shape[1]:,} people, {len(faces.aus)} AUs; {parts}.")
+    with _shown(steps) as show:
+        trained = run(
+            pipeline,
+            faces,
+            out,
+            options,
+            device=None if device == "auto" else device,
+            tensorboard=tensorboard,
+            show=show,
+        )
+    _print_summary(console, trained, steps)
+
+
+def _space(space: str | list[int] | None) -> tuple[int, ...] | None:
+    from ausynth import facs
+
+    return None if space is None else facs.label_space(space)
+
+
+def _pipeline(config: MAUGenConfig, preset: str, base: Path | None) -> MAUGenPipeline:
+    from ausynth.generators.maugen.pipeline import MAUGenPipeline
+    from ausynth.generators.maugen.stable_diffusion import from_stable_diffusion
+
+    if base is not None:
+        if preset != "sd15":
+            raise ConfigurationError(f"--base with --preset {preset}", expected="--preset sd15")
+        return from_stable_diffusion(base, config)
+    return MAUGenPipeline.create(config)
+
+
+@contextmanager
+def _shown(steps: int) -> Iterator[Callable[[Standing], None]]:
+    """Give a function that shows how far training is: as a bar, or in a log now and then as a line."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"), TimeElapsedColumn(), Remaining())
+    said = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=steps, losses="")
+
+        def show(standing: Standing) -> None:
+            nonlocal said
+            losses = _losses(standing.losses) + (f", {standing.skipped} skipped" if standing.skipped else "")
+            bar.update(task, completed=standing.step, losses=losses)
+            if not console.is_terminal and time.monotonic() - said > _LINE_EVERY:
+                said = time.monotonic()
+                console.print(f"step {standing.step:,} of {standing.steps:,}: {losses}")
+
+        yield show
+
+
+def _losses(losses: Any) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in losses.items())
+
+
+def _print_summary(console: Console, trained: Trained, steps: int) -> None:
+    skipped = f", {trained.skipped} of them skipped: their loss was no number" if trained.skipped else ""
+    console.print(f"{trained.step:,} of {steps:,} steps{skipped}; {_losses(trained.losses)}.")
+    console.print(f"Checkpoint: {trained.checkpoint}", markup=False)
+    console.print(f'Use: MixedStream(..., generator="{trained.checkpoint.parent}")', markup=False)

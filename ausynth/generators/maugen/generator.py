@@ -1,0 +1,231 @@
+"""The generator `maugen`: a trained pipeline behind the generator protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ausynth import facs
+from ausynth.errors import ConfigurationError, StoreError, require_whole
+from ausynth.generators.base import Conditions, Generated
+from ausynth.generators.maugen import checkpoint
+from ausynth.generators.maugen.pipeline import MAUGenPipeline
+from ausynth.generators.maugen.wording import Describe, default_describe
+from ausynth.labels import Labels
+from ausynth.naming import fingerprint_of
+from ausynth.schedule import random_bits, uniform
+
+__all__ = ["MAUGenGenerator"]
+
+_VERSION: Final = 1
+"""Raised with every change that alters a bit of a picture: it is part of the fingerprint."""
+
+_MIXED: Final = 3
+_LEAST_SHARE: Final = 0.1
+
+
+class MAUGenGenerator:
+    """Paints faces with a trained MAUGen, and labels them with what it reads off the pictures.
+
+    >>> generator = ausynth.load_generator("faces/mini")  # doctest: +SKIP
+    >>> smile = np.array([[4.0 if au == 12 else 0 for au in generator.aus]])  # doctest: +SKIP
+
+    An identity is a number: a mixture of the identity tokens of three people of the checkpoint's bank, who and in which
+    shares follows from the number. [C] Each counts for at least a tenth, so that nobody of them is shown as they are.
+    Pictures of a block depend on each other by rounding alone.
+
+    Args:
+        path: of a checkpoint or training folder.
+        device: "cpu", "cuda", "cuda:1", or None for CUDA where there is any.
+        steps: of the solver.
+        guidance: scale of classifier-free guidance; 1 is none, and twice as fast.
+        readings: how many noised copies a label is read from.
+        block_size: how many pictures are made together.
+        precision: "bf16" or "no" (float32); "auto" is bf16 on CUDA.
+        describe: makes a prompt of intensities where none is given; see `wording.default_describe`.
+        aus: the label space that is expected; None takes the checkpoint's.
+
+    Attributes:
+        trained_on: the subjects of real sets, as "set:subject", whose pictures trained it.
+        licence: of its training data.
+        record: what the checkpoint says of its training.
+
+    Raises:
+        ConfigurationError: no checkpoint there, one of another label space or without a bank, an option out of range.
+        StoreError: a file of the checkpoint is missing or damaged.
+    """
+
+    name = "maugen"
+
+    def __init__(
+        self,
+        path: str | Path,
+        device: str | None = None,
+        *,
+        steps: int = 8,
+        guidance: float = 2.0,
+        readings: int = 2,
+        block_size: int = 16,
+        precision: Literal["auto", "bf16", "no"] = "auto",
+        describe: Describe | None = None,
+        aus: Any = None,
+    ) -> None:
+        for name, value in (("steps", steps), ("readings", readings), ("block_size", block_size)):
+            require_whole(name, value, 1)
+        if not 0 <= guidance <= 20 or precision not in ("auto", "bf16", "no"):
+            raise ConfigurationError(
+                f"guidance={guidance!r}, precision={precision!r}",
+                expected="guidance from 0 to 20; precision 'auto', 'bf16' or 'no'",
+            )
+        self.device = str(_device(device))
+        folder = _folder(path)
+        self.pipeline = _load(folder)
+        config = self.pipeline.maugen
+        if aus is not None and facs.label_space(aus) != config.aus:
+            raise ConfigurationError(
+                f"the checkpoint {folder} is of the label space {config.aus}",
+                expected=f"{facs.label_space(aus)}",
+                do="take another checkpoint, or leave aus out: a stream brings labels to its own label space",
+            )
+        self.aus, self.image_size, self.block_size = config.aus, config.image_size, block_size
+        self.record = checkpoint.load_record(folder)
+        self.trained_on: tuple[str, ...] = tuple(self.record.get("trained_on", ()))
+        licences = sorted({str(each["licence"]) for each in self.record.get("data", ()) if each.get("licence")})
+        self.licence = "painted by a network trained on: " + ("; ".join(licences) if licences else "unknown")
+        self._describe = describe or default_describe()
+        self._steps, self._guidance, self._readings = steps, guidance, readings
+        half = precision == "bf16" or (precision == "auto" and self.device.startswith("cuda"))
+        self._half = half
+        bank = checkpoint.load_bank(folder)
+        if config.identity and (bank is None or len(bank) < 2):
+            raise ConfigurationError(
+                f"the checkpoint {folder} has {'no bank of identities' if bank is None else 'a bank of one person'}",
+                expected="bank.safetensors with two people or more, which training writes",
+                do="use MAUGenPipeline with exemplars of your own, or train with more people",
+            )
+        self._bank = bank.to(self.device) if bank is not None and config.identity else None
+        self.pipeline.to(self.device)
+        self.pipeline.set_progress_bar_config(disable=True)
+        options = [steps, float(guidance), readings, block_size, half, fingerprint_of(self._describe, "describe")]
+        self.fingerprint = _fingerprint(folder, [self.name, _VERSION, *options])
+
+    def generate(self, conditions: Conditions) -> Generated:
+        """Return (B, H, W, 3) pictures, and labels read off them.
+
+        Raises:
+            ConfigurationError: `conditions.intensity` has not one column for each of `aus`.
+        """
+        if conditions.intensity.shape[1] != len(self.aus):
+            raise ConfigurationError(
+                f"conditions.intensity has {conditions.intensity.shape[1]} columns",
+                expected=f"{len(self.aus)}, one for each of {self.aus}",
+                do="bring the label vectors to the generator's AUs, in its order",
+            )
+        if not len(conditions):
+            nothing = np.empty((0, self.image_size, self.image_size, 3), np.uint8)
+            return Generated(nothing, Labels.unknown(self.aus, 0))
+        images, labels = [], []
+        for first in range(0, len(conditions), self.block_size):
+            block = conditions.rows(np.arange(first, min(first + self.block_size, len(conditions))))
+            part, said = self._block(block)
+            images.append(part)
+            labels.append(said)
+        return Generated(np.concatenate(images), Labels.concatenate(labels))
+
+    def _block(self, conditions: Conditions) -> tuple[NDArray[np.uint8], Labels]:
+        prompts = conditions.prompt
+        if prompts is None:
+            prompts = [
+                self._describe(row, self.aus, int(seed))
+                for row, seed in zip(conditions.intensity, conditions.noise.tolist(), strict=True)
+            ]
+        # Different people with one noise are different pictures, and so is the same person with another noise.
+        seeds = random_bits(0, "maugen sample", conditions.identity, conditions.noise) >> np.uint64(1)
+        half = torch.autocast(self.device.split(":")[0], torch.bfloat16) if self._half else contextlib.nullcontext()
+        with half:
+            made = self.pipeline(
+                list(prompts),
+                intensities=conditions.intensity,
+                identity=self._people(conditions.identity),
+                num_inference_steps=self._steps,
+                guidance_scale=self._guidance,
+                generator=seeds.astype(np.int64).tolist(),
+                readings=self._readings,
+                output_type="np",
+            )
+        return made.images, made.labels
+
+    def _people(self, numbers: NDArray[np.int64]) -> Tensor | None:
+        """Return the identity tokens (B, T, D) of people: mixtures of the bank's."""
+        if self._bank is None:
+            return None
+        size = len(self._bank)
+        mixed = min(_MIXED, size)
+        # The bank's people in an order of the number's own: the first few of it, none twice.
+        order_BP = random_bits(0, "maugen who", numbers[:, None], np.arange(size)).argsort(axis=1, kind="stable")
+        # Exponential numbers, normalised, are uniform over all mixtures; nobody's share goes below a tenth.
+        drawn_BM = -np.log(1 - uniform(0, "maugen share", numbers[:, None], np.arange(mixed)))
+        shares_BM = _LEAST_SHARE + (1 - mixed * _LEAST_SHARE) * drawn_BM / drawn_BM.sum(1, keepdims=True)
+        place = self._bank.device
+        tokens_BMTD = self._bank[torch.from_numpy(order_BP[:, :mixed]).to(place)]
+        shares = torch.from_numpy(shares_BM.astype(np.float32)).to(place)
+        return (tokens_BMTD * shares[..., None, None]).sum(1)
+
+
+def _device(name: str | None) -> torch.device:
+    if name in (None, "auto"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(str(name))
+    except RuntimeError as error:
+        raise ConfigurationError(f"device {name!r}", expected="'cpu', 'cuda', 'cuda:1' or None") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(f"device {name!r}", expected="'cpu': torch finds no CUDA device here")
+    return device
+
+
+def _folder(path: str | Path) -> Path:
+    folder = checkpoint.newest(Path(path).expanduser())
+    if folder is None:
+        raise ConfigurationError(
+            f"{path} holds no MAUGen checkpoint",
+            expected="a folder that `ausynth train maugen --out` has filled, or one of its checkpoints",
+        )
+    return folder
+
+
+def _load(folder: Path) -> MAUGenPipeline:
+    try:
+        pipeline: MAUGenPipeline = MAUGenPipeline.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise StoreError(
+            f"the checkpoint {folder} cannot be loaded ({type(error).__name__}: {error})",
+            expected="what training wrote there",
+            do="restore the folder, or take an older checkpoint",
+        ) from error
+    pipeline.model.eval().requires_grad_(False)
+    for part in (pipeline.model, pipeline.vae, pipeline.text_encoder):
+        for parameter in () if part is None else part.parameters():
+            # Into memory of torch's own alignment: how a file's mapping is aligned would decide how sums are
+            # vectorised, and so their last bits.
+            parameter.data = parameter.data.clone()
+    return pipeline
+
+
+def _fingerprint(folder: Path, options: list[Any]) -> str:
+    """Return a hash of all weights and configurations that decide a picture, and of the options."""
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".safetensors", ".json", ".txt") and "training" not in path.relative_to(folder).parts[0]:
+            digest.update(str(path.relative_to(folder)).encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

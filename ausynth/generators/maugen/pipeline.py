@@ -1,0 +1,285 @@
+"""MAUGen as a pipeline of diffusers: prompts, intensities and people in, pictures and labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import BaseOutput
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ausynth import facs
+from ausynth.errors import ConfigurationError
+from ausynth.generators.maugen.codec import codec_of, to_bytes, to_signed
+from ausynth.generators.maugen.config import MAUGenConfig
+from ausynth.generators.maugen.model import MAUGenModel
+from ausynth.generators.maugen.objective import Wired
+from ausynth.generators.maugen.process import process_of
+from ausynth.generators.maugen.sampling import Asked, Read, noise_of, read_labels, sample
+from ausynth.generators.maugen.text_encoder import CLIPText
+from ausynth.labels import DEFAULT_THRESHOLD, Labels
+
+__all__ = ["MAUGenOutput", "MAUGenPipeline", "flow_scheduler", "labels_of"]
+
+
+@dataclass
+class MAUGenOutput(BaseOutput):  # type: ignore[misc]
+    """What the pipeline returns of B samples.
+
+    Attributes:
+        images: PIL pictures, or (B, H, W, 3) uint8.
+        labels: read off the pictures, without knowing what was asked.
+        decoded: what the label decoder said while it painted, knowing what was asked: it echoes the request.
+    """
+
+    images: Any
+    labels: Labels
+    decoded: Labels
+
+
+class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
+    """Paints faces and labels them.
+
+    >>> pipeline = MAUGenPipeline.from_pretrained("checkpoint")  # doctest: +SKIP
+    >>> made = pipeline("marked lip corner puller", intensities={12: 3}, identity=7)  # doctest: +SKIP
+    >>> made.images[0], made.labels.intensity  # doctest: +SKIP
+
+    Args:
+        model: the network.
+        scheduler: a solver of diffusers that fits its prediction: FlowMatchEulerDiscreteScheduler for x0, any DDPM-like
+            one for epsilon.
+        vae, text_encoder, tokenizer: of Stable Diffusion, where the model's configuration asks for them.
+    """
+
+    _optional_components = ["vae", "text_encoder", "tokenizer"]  # noqa: RUF012 (the library's convention)
+    model_cpu_offload_seq = "text_encoder->model->vae"
+
+    def __init__(
+        self, model: MAUGenModel, scheduler: Any, vae: Any = None, text_encoder: Any = None, tokenizer: Any = None
+    ) -> None:
+        super().__init__()
+        self.register_modules(model=model, scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
+
+    @property
+    def maugen(self) -> MAUGenConfig:
+        """Return the model's configuration."""
+        config: MAUGenConfig = self.model.maugen
+        return config
+
+    def wired(self) -> Wired:
+        """Return what the model runs with."""
+        config = self.maugen
+        text = self.model.text_encoder
+        if text is None:
+            text = CLIPText(self.text_encoder, self.tokenizer, config.text_length)
+        return Wired(codec_of(config, self.vae), text, process_of(config, self.scheduler))
+
+    @classmethod
+    def create(cls, config: MAUGenConfig) -> MAUGenPipeline:
+        """Return a pipeline with fresh weights, for a configuration that needs no pretrained parts.
+
+        Raises:
+            ConfigurationError: it needs some.
+        """
+        if config.codec == "autoencoder" or config.text == "clip":
+            raise ConfigurationError(
+                "a configuration with Stable Diffusion's autoencoder or text encoder, and no checkpoint of it",
+                expected="a folder in diffusers' layout",
+                do="give base=FOLDER (--base), a Stable Diffusion 1.5 checkpoint",
+            )
+        model = MAUGenModel(config.to_json())
+        model.start_queries(model.text_encoder)
+        return cls(model, flow_scheduler())
+
+    @torch.no_grad()
+    def __call__(  # noqa: PLR0917 (the order that users of diffusers know)
+        self,
+        prompt: str | Sequence[str] | None = None,
+        intensities: ArrayLike | dict[int, float] | None = None,
+        identity: Any = None,
+        num_inference_steps: int = 8,
+        guidance_scale: float = 2.0,
+        generator: torch.Generator | Sequence[torch.Generator] | Sequence[int] | int | None = None,
+        *,
+        mask: ArrayLike | None = None,
+        background: Any = None,
+        readings: int = 2,
+        output_type: str = "pil",
+    ) -> MAUGenOutput:
+        """Paint B faces and read their labels.
+
+        Args:
+            prompt: one text or B texts; None says nothing.
+            intensities: (A,) or (B, A), 0-5, NaN for what is left open, or {AU: intensity} with 0 for the others; None
+                leaves all open.
+            identity: exemplars: a PIL picture, (H, W, 3) or (B, H, W, 3) uint8, or tokens (B, T, D) that
+                `model.identify` gave; None for nobody in particular.
+            num_inference_steps: of the solver.
+            guidance_scale: how much the expression is exaggerated; 1 costs half.
+            generator: a torch generator, one for each sample, or seeds; None draws anew.
+            mask: (H, W) or (B, H, W), 1 where to paint: for models that inpaint.
+            background: pictures like `identity` of what is kept outside the mask.
+            readings: how many noised copies the labels are read from.
+            output_type: "pil" or "np".
+
+        Raises:
+            ConfigurationError: conditions of different lengths or shapes, an unknown AU, a mask for a model without.
+        """
+        config, device = self.maugen, self.model.device
+        wired = self.wired()
+        prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
+        asked_NA = _intensities(intensities, config.aus)
+        exemplars = None if identity is None else _tokens(self.model, identity, device)
+        count = max(len(prompts), len(asked_NA), 0 if exemplars is None else len(exemplars), _seeds(generator))
+        tokens = wired.text.tokenize(_spread(prompts, count, "prompt"))
+        asked = Asked(
+            tokens.to(device),
+            torch.from_numpy(np.stack(_spread(list(asked_NA), count, "intensities"))).to(device),
+            None if exemplars is None else torch.stack(_spread(list(exemplars), count, "identity")),
+            background=self._background(wired, mask, background, count),
+        )
+        shape = (config.latent_channels, config.latent_size, config.latent_size)
+        first, *more = (_noise(generator, count, shape, draw) for draw in range(1 + readings))
+        with self.progress_bar(total=num_inference_steps) as bar:
+            sampled = sample(
+                self.model,
+                wired,
+                self.scheduler,
+                first.to(device),
+                asked,
+                steps=num_inference_steps,
+                guidance=guidance_scale,
+                show=lambda *_: bar.update(),
+            )
+        images = to_bytes(wired.codec.decode(sampled.latents))
+        # Labels are of the picture that is handed out: clipped to its range and rounded to 8 bits.
+        seen = wired.codec.encode(to_signed(images)) if config.codec == "space-to-depth" else sampled.latents
+        read = read_labels(self.model, wired, seen, [noise.to(device) for noise in more], asked)
+        pixels = images.cpu().numpy()
+        self.maybe_free_model_hooks()
+        return MAUGenOutput(
+            images=self.numpy_to_pil(pixels / np.float32(255)) if output_type == "pil" else pixels,
+            labels=labels_of(read, config.aus),
+            decoded=labels_of(sampled.decoded, config.aus),
+        )
+
+    def _background(self, wired: Wired, mask: Any, background: Any, count: int) -> tuple[Tensor, Tensor] | None:
+        if mask is None and background is None:
+            return None
+        config, device = self.maugen, self.model.device
+        if not config.inpaint or mask is None or background is None:
+            raise ConfigurationError(
+                f"mask {'given' if mask is not None else 'missing'}, background "
+                f"{'given' if background is not None else 'missing'}, model {'with' if config.inpaint else 'without'} "
+                "inpainting channels",
+                expected="a mask and a background, for a model with inpainting channels",
+            )
+        mask_BHW = torch.as_tensor(np.asarray(mask, np.float32), device=device)
+        mask_BHW = mask_BHW.expand(count, *mask_BHW.shape[-2:])
+        pictures = to_signed(_pictures(background, config.image_size)).to(device)
+        latent = wired.codec.encode(pictures * (mask_BHW[:, None] < 0.5))
+        return torch.nn.functional.adaptive_max_pool2d(mask_BHW[:, None], config.latent_size), latent.expand(
+            count, -1, -1, -1
+        )
+
+
+def flow_scheduler() -> Any:
+    """Return the solver of models that predict x0: Euler steps along the velocity."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0)
+
+
+def labels_of(read: Read, aus: tuple[int, ...], threshold: float = DEFAULT_THRESHOLD) -> Labels:
+    """Return readings as labels: [C] present from intensity 2 on, confident by the probability of what is said."""
+    intensity_BA = read.intensity.float().clamp(0, 5).cpu().numpy()
+    probability_BA = read.probability.float().clamp(0, 1).cpu().numpy()
+    confidence_BA = np.where(intensity_BA >= threshold, probability_BA, 1 - probability_BA)
+    return Labels.from_intensity(aus, intensity_BA, threshold=threshold, confidence=confidence_BA)
+
+
+def _intensities(given: Any, aus: tuple[int, ...]) -> NDArray[np.float32]:
+    if given is None:
+        return np.full((1, len(aus)), np.nan, np.float32)
+    if isinstance(given, dict):
+        unknown = sorted(set(given) - set(aus))
+        if unknown:
+            names = ", ".join(str(facs.ACTION_UNITS.get(au, f"AU{au}")) for au in unknown)
+            raise ConfigurationError(f"intensities for {names}", expected=f"AUs of the model: {aus}")
+        given = [given.get(au, 0.0) for au in aus]
+    values_NA = np.atleast_2d(np.asarray(given, np.float32))
+    if values_NA.shape[1] != len(aus):
+        raise ConfigurationError(
+            f"intensities have {values_NA.shape[1]} columns", expected=f"{len(aus)}, one for each of {aus}"
+        )
+    known = values_NA[~np.isnan(values_NA)]
+    if known.size and not (known.min() >= 0 and known.max() <= 5):
+        raise ConfigurationError(f"intensities from {known.min():g} to {known.max():g}", expected="0-5, or NaN")
+    return values_NA
+
+
+def _tokens(model: MAUGenModel, identity: Any, device: torch.device) -> Tensor:
+    config = model.maugen
+    if not config.identity:
+        raise ConfigurationError("an identity for a model that knows none", expected="identity=None")
+    if isinstance(identity, Tensor) and identity.shape[1:] == (config.identity_tokens, config.token_width):
+        return identity.to(device, torch.float32)
+    tokens = model.identify(to_signed(_pictures(identity, config.image_size)).to(device))
+    assert tokens is not None
+    return tokens
+
+
+def _pictures(given: Any, size: int) -> Tensor:
+    """Return pictures as (B, size, size, 3) uint8."""
+    import cv2
+
+    rows = given if isinstance(given, list | tuple) else [given]
+    arrays = [each for row in rows for each in _arrays(np.asarray(row))]
+    return torch.from_numpy(
+        np.stack(
+            [
+                each if each.shape[0] == size else cv2.resize(each, (size, size), interpolation=cv2.INTER_AREA)
+                for each in arrays
+            ]
+        )
+    )
+
+
+def _arrays(pixels: NDArray[Any]) -> list[NDArray[np.uint8]]:
+    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
+        raise ConfigurationError(
+            f"a picture of shape {pixels.shape}, {pixels.dtype}", expected="(H, W, 3) or (B, H, W, 3) uint8, or PIL RGB"
+        )
+    return list(pixels if pixels.ndim == 4 else pixels[None])
+
+
+def _spread(rows: list[Any], count: int, name: str) -> list[Any]:
+    if len(rows) not in (1, count):
+        raise ConfigurationError(f"{len(rows)} of {name} for {count} samples", expected=f"1 or {count}")
+    return rows * count if len(rows) == 1 else rows
+
+
+def _seeds(generator: Any) -> int:
+    return len(generator) if isinstance(generator, Sequence) else 1
+
+
+def _noise(generator: Any, count: int, shape: tuple[int, ...], draw: int) -> Tensor:
+    """Return (count, *shape) noise; `draw` tells the draws of one call with seeds apart."""
+    if generator is None or isinstance(generator, torch.Generator):
+        where = "cpu" if generator is None else generator.device
+        return torch.randn(count, *shape, generator=generator, device=where)
+    if isinstance(generator, int):
+        generator = [generator + row for row in range(count)]
+    if len(generator) != count:
+        raise ConfigurationError(f"{len(generator)} generators for {count} samples", expected=f"one, or {count}")
+    if all(isinstance(each, torch.Generator) for each in generator):
+        return torch.cat([torch.randn(1, *shape, generator=each, device=each.device) for each in generator])
+    from ausynth.schedule import random_bits
+
+    words = random_bits(draw, "maugen noise", np.asarray([int(seed) for seed in generator], np.int64))
+    return noise_of((words >> np.uint64(1)).astype(np.int64).tolist(), shape)
