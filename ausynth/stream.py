@@ -39,7 +39,6 @@ from ausynth.sources.opening_synthetic import CacheMode, OpenFaces, open_faces
 from ausynth.sources.real import OnError
 from ausynth.sources.synthetic import Exhausted, SyntheticSource
 from ausynth.sources.thinning import Thin
-from ausynth.sources.trained import require_unseen
 from ausynth.stats import stage
 from ausynth.transfer import resolve_device, to_device
 from ausynth.transforms import Transform

@@ -70,11 +70,7 @@ def _rendered(device: str | None, options: dict[str, Any]) -> Generator:
     look = options.pop("look", "procedural")
     if look not in LOOKS:
         raise ConfigurationError(f"generator 'rendered' with look={look!r}", expected=f"one of {list(LOOKS)}")
-    made: Callable[..., Generator]
-    if look == "portrait":
-        from ausynth.generators.portrait.generator import PortraitGenerator as made
-    else:
-        from ausynth.generators.rendered.generator import RenderedGenerator as made
+    made = _class_of(look)
     of_look = "" if look == "procedural" else f" with the look {look!r}"
     _require_known(f"generator 'rendered'{of_look}", made, options)
     if look == "portrait" and options.get("bank") is None:
@@ -84,6 +80,16 @@ def _rendered(device: str | None, options: dict[str, Any]) -> Generator:
             do="make one with `ausynth faces build PHOTOS --out FOLDER`",
         )
     return made(**options)
+
+
+def _class_of(look: str) -> Callable[..., Generator]:
+    if look == "portrait":
+        from ausynth.generators.portrait.generator import PortraitGenerator
+
+        return PortraitGenerator
+    from ausynth.generators.rendered.generator import RenderedGenerator
+
+    return RenderedGenerator
 
 
 def _require_known(name: str, made: Callable[..., Generator], options: dict[str, Any]) -> None:

@@ -166,7 +166,7 @@ class Person:
     height: float
 
 
-def draw_traits(identity: int, variety: Variety = Variety()) -> Traits:  # noqa: B008 (frozen)
+def draw_traits(identity: int, variety: Variety = Variety()) -> Traits:
     """Return the traits of a person."""
     draw = stream("person", identity)
     male = float(draw.random() < 0.5)
@@ -256,7 +256,7 @@ def _draw_beard(draw: np.random.Generator, grows: bool) -> tuple[tuple[float, fl
     return whiskers, 0.0, float(0.15 + (0.75 * length * length if jaw == 1 else 0.25 * length))
 
 
-def shape_weights(head: Head, traits: Traits, identity: int, variety: Variety = Variety()) -> Floats:  # noqa: B008 (frozen)
+def shape_weights(head: Head, traits: Traits, identity: int, variety: Variety = Variety()) -> Floats:
     """Return the (S,) weights of the head's changes of shape for a person."""
     weights = {}
     old = min(max((traits.age - 25) / 55, 0.0), 1.0)
