@@ -19,6 +19,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from ausynth.assembly import IDENTITY_SPAN, Assembler, Batch
 from ausynth.balancing import Wanted
 from ausynth.errors import ConfigurationError, require_whole
+from ausynth.gates.judges import Gate
 from ausynth.generators.base import Generator
 from ausynth.prefetch import prefetch
 from ausynth.progress import Progress
@@ -105,6 +106,8 @@ class MixedStream(IterableDataset[Any]):
         reject: `(images (B, H, W, 3) uint8, Labels) -> (B,) bool`: True where a synthetic picture must not be shown. It
             is drawn again with another person, pose and light and the same label vector, 16 times at most. A named
             function: its name is part of the plan.
+        gates: what synthetic pictures pass through before anything else: "jaccard:0.5", "facs:0.7", or gates of
+            `ausynth.gates`, which reject pictures that are not what was asked for, or correct and mask their labels.
         cache: a folder in which generated faces are remembered: what it holds is read, what it lacks is generated and,
             with cache_mode="readwrite", stored, 64 MB of pictures at a time. The samples are the same either way. Any
             number of processes and ranks may share it. "read" never writes.
@@ -155,6 +158,7 @@ class MixedStream(IterableDataset[Any]):
         as_tuple: bool = False,
         identities: int = 10_000,
         reject: Reject | None = None,
+        gates: Sequence[str | Gate] = (),
         cache: Root | None = None,
         cache_mode: CacheMode = "readwrite",
         cache_limit: int | str | None = None,
@@ -193,7 +197,7 @@ class MixedStream(IterableDataset[Any]):
         faces = OpenFaces()
         if share > 0:
             faces = open_faces(
-                generator, image_size, cache=cache, mode=cache_mode, codec=cache_codec, synthetic=synthetic
+                generator, image_size, cache=cache, mode=cache_mode, codec=cache_codec, synthetic=synthetic, gates=gates
             )
         self.generator = faces.generator
         opened = open_real(
@@ -445,7 +449,7 @@ class MixedStream(IterableDataset[Any]):
 
         Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `cache` (stored faces), `generate`,
         `transform`, `assemble` (the rest of making a batch: labels, crops, copies). In `DataLoader` workers each
-        process has its own.
+        process has its own. `rejected` counts synthetic pictures that were drawn again, `gates` what gates did.
         """
         return self._assembler.report()
 

@@ -112,11 +112,12 @@ class Generator(Protocol):
     callers always ask for whole blocks, from one thread at a time; 1 means that pictures do not depend on their
     companions, and that `generate` may be called from several threads at once.
 
-    Four members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA
+    Five members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA
     stream of its own, and refused in worker processes. `licence` says under which terms its pictures may be passed on
     (those of its training data): it goes into caches and exports. One that reads text has `reads_prompts = True`: what
     is asked of it then comes with a prompt for each picture, written by `ausynth.text.describe`. `label(conditions) ->
-    Labels` gives the labels that `generate` would, where that is quicker than making the pictures.
+    Labels` gives the labels that `generate` would, where that is quicker than making the pictures. `counts() ->
+    dict[str, int]` says what there is to be reported of its work in this process.
     """
 
     @property
