@@ -501,6 +501,8 @@ def test_a_warmup_passes_through_gates_and_says_what_they_did(tmp_path):
     assert warmed.counts["pictures"] > 128
 
     pool = Store(tmp_path / "faces")
+    assert pool.recipe.about["gates"] == [f"agreement {Agreement('jaccard', 0.7).fingerprint}"]
+    assert pool.recipe.about["licence"] == "CC0"
     kept = pool.samples(np.arange(128))
     assert (jaccard(kept.labels.occurrence, kept.asked >= 2) >= 0.7).all()
     assert (kept.attempt > 0).any()
