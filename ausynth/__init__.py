@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ausynth import facs as facs
+    from ausynth import gates as gates
     from ausynth import samplers as samplers
     from ausynth import sources as sources
     from ausynth import testing as testing
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = ("facs", "samplers", "sources", "testing", "text")
+_MODULES = ("facs", "gates", "samplers", "sources", "testing", "text")
 _NAMES = {
     "AusynthError": "ausynth.errors",
     "Conditions": "ausynth.generators.base",

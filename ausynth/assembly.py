@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ausynth.buffers import BufferPool, rows_of
+from ausynth.generators.asking import counts_of
 from ausynth.labels import DEFAULT_THRESHOLD, Labels
 from ausynth.schedule import Integers, Interleave
 from ausynth.sources.crop import resize_into
@@ -94,7 +95,7 @@ class Assembler:
         return finish
 
     def report(self) -> dict[str, Any]:
-        """Return seconds by stage, samples by source, files that were skipped, and pictures that were rejected."""
+        """Return seconds by stage, samples by source, files skipped, pictures rejected, and what gates did."""
         seen = self.stats.snapshot()
         seconds = seen["seconds"]
         inside = ["read", "decode", "cache", "generate"]
@@ -105,9 +106,11 @@ class Assembler:
             seconds["assemble"] = max(0.0, whole - sum(seconds.get(name, 0.0) for name in inside))
         skipped = dict(self.real.skipped) if self.real else {}
         rejected = self.synthetic.rejected if self.synthetic else 0
+        gates = counts_of(getattr(self.synthetic, "generator", None))
         screen = getattr(self.synthetic, "screen", None)
         guarded = screen.report() if screen is not None else None
-        return {**seen, "skipped": skipped, "rejected": rejected, **({"guard": guarded} if guarded else {})}
+        found = {"skipped": skipped, "rejected": rejected, "gates": gates}
+        return {**seen, **found, **({"guard": guarded} if guarded else {})}
 
     @contextlib.contextmanager
     def running(self, threads: int) -> Iterator[None]:

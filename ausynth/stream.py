@@ -19,6 +19,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from ausynth.assembly import IDENTITY_SPAN, Assembler, Batch
 from ausynth.balancing import Wanted
 from ausynth.errors import ConfigurationError, require_whole
+from ausynth.gates.judges import Gate
 from ausynth.generators.base import Generator
 from ausynth.guarding import Guard, HeldOut, open_guard, open_people, refuse_trained_on
 from ausynth.prefetch import prefetch
@@ -117,6 +118,8 @@ class MixedStream(IterableDataset[Any]):
             .onnx file, an `IdentityEncoder`, or a `samplers.LeakageGuard` of your own. Threshold, gallery and encoder
             are part of the plan. Embedding takes longer than drawing: with `cache`, embeddings are stored beside the
             faces, and another hold-out needs none.
+        gates: what synthetic pictures pass through before anything else: "jaccard:0.5", "facs:0.7", or gates of
+            `ausynth.gates`, which reject pictures that are not what was asked for, or correct and mask their labels.
         cache: a folder in which generated faces are remembered: what it holds is read, what it lacks is generated and,
             with cache_mode="readwrite", stored, 64 MB of pictures at a time. The samples are the same either way. Any
             number of processes and ranks may share it. "read" never writes.
@@ -169,6 +172,7 @@ class MixedStream(IterableDataset[Any]):
         identities: int | IdentityBank | None = None,
         reject: Reject | None = None,
         guard: Guard = False,
+        gates: Sequence[str | Gate] = (),
         cache: Root | None = None,
         cache_mode: CacheMode = "readwrite",
         cache_limit: int | str | None = None,
@@ -207,7 +211,7 @@ class MixedStream(IterableDataset[Any]):
         faces = OpenFaces()
         if share > 0:
             faces = open_faces(
-                generator, image_size, cache=cache, mode=cache_mode, codec=cache_codec, synthetic=synthetic
+                generator, image_size, cache=cache, mode=cache_mode, codec=cache_codec, synthetic=synthetic, gates=gates
             )
         self.generator = faces.generator
         opened = open_real(
@@ -464,9 +468,10 @@ class MixedStream(IterableDataset[Any]):
         """Return what this process has done so far: seconds a stage (summed over threads) and counts by source.
 
         Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `cache` (stored faces), `generate`,
-        `transform`, `assemble` (the rest of making a batch: labels, crops, copies). With a guard, `guard` says how many
-        faces were checked and rejected, in how many none was found, and quantiles of the nearest cosines. In
-        `DataLoader` workers each process has its own.
+        `transform`, `assemble` (the rest of making a batch: labels, crops, copies). `rejected` counts synthetic
+        pictures that were drawn again, `gates` what gates did. With a guard, `guard` says how many faces were checked
+        and rejected, in how many none was found, and quantiles of the nearest cosines. In `DataLoader` workers each
+        process has its own.
         """
         return self._assembler.report()
 

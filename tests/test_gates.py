@@ -12,9 +12,11 @@ from fakes import FakeGenerator
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from typer.testing import CliRunner
 
 import ausynth
 from ausynth import facs
+from ausynth.cli import app
 from ausynth.errors import AusynthError, ConfigurationError, GenerationError
 from ausynth.gates import (
     Agreement,
@@ -27,12 +29,17 @@ from ausynth.gates import (
     facs_agreement,
     jaccard,
     look,
+    open_gate,
     vote,
 )
 from ausynth.generators.base import Conditions, Generated
+from ausynth.jobs import open_executor
+from ausynth.jobs.options import StreamOptions
+from ausynth.jobs.warmup import Warmup
 from ausynth.labels import Labels
 from ausynth.samplers.combinations import CombinationSampler
 from ausynth.sources.synthetic import SyntheticSource
+from ausynth.store import Store
 from ausynth.testing import check_generator
 
 nan = float("nan")
@@ -432,3 +439,80 @@ def test_reliability_is_measured_with_the_detectors_themselves():
     Relabel(EYES, known)
     with pytest.raises(ConfigurationError, match="as many of each"):
         Reliability.of(EYES, made.images[:3], made.labels, truth)
+
+
+# Where gates are given by name, and where their counts go
+
+
+def test_gates_by_name():
+    for name, least in (("jaccard", 0.5), ("facs", 0.7), ("jaccard:0.9", 0.9), ("facs:1", 1.0)):
+        gate = open_gate(name)
+        assert (gate.name, gate.measure, gate.at_least) == ("agreement", name.partition(":")[0], least)
+    own = Relabel(EYES, KNOWN)
+    assert open_gate(own) is own
+    for wrong in ("realism", "jaccard:much", "jaccard:2", "", 7):
+        with pytest.raises(ConfigurationError):
+            open_gate(wrong)
+
+
+def stream(**options: object) -> ausynth.MixedStream:
+    common = {"real": None, "ratio": 1, "balance": None, "image_size": 16, "batch_size": 32, "aus": "disfa-12"}
+    return ausynth.MixedStream(**{**common, "threads": 0, **options})  # type: ignore[arg-type]
+
+
+def test_a_stream_takes_gates_and_says_what_they_did():
+    gates = [Agreement("facs", 0.5, EYES), Relabel(EYES, KNOWN)]
+    gated, free = stream(generator=noisy(), gates=gates), stream(generator=noisy())
+    batch = gated.batch(0)
+    assert gated.plan != free.plan
+    assert np.array_equal(batch["image"], stream(generator=GatedGenerator(noisy(), gates)).batch(0)["image"])
+    stats = gated.stats()
+    assert stats["gates"]["pictures"] >= 32
+    assert stats["gates"]["agreement: rejected"] >= stats["rejected"] > 0
+    assert stats["gates"]["relabel: masked"] > 0
+    free.batch(0)
+    assert free.stats()["gates"] == {}
+
+
+def test_gates_have_nothing_to_do_where_nothing_is_generated(tmp_path):
+    for options in ({"generator": None, "cache": tmp_path}, {"synthetic": tmp_path}):
+        with pytest.raises(ConfigurationError, match="gates where nothing is generated"):
+            stream(gates=["facs"], **options)
+    with pytest.raises(ConfigurationError, match="a list"):
+        stream(generator=noisy(), gates="facs")
+
+
+class Echo(Noisy):
+    """A `Noisy` generator whose labels are read from its pictures."""
+
+    def generate(self, conditions: Conditions) -> Generated:
+        return Generated(super().generate(conditions).images, Labels.from_intensity(AUS, 2.0 * self.truth(conditions)))
+
+
+def test_a_warmup_passes_through_gates_and_says_what_they_did(tmp_path):
+    options = StreamOptions(
+        {"real": None, "ratio": 1, "balance": None, "generator": Echo(aus=AUS), "image_size": 16, "seed": 2}
+        | {"gates": ["jaccard:0.7"], "cache": tmp_path / "faces", "aus": "disfa-12"}
+    )
+    with open_executor("local", 0) as crew:
+        warmed = Warmup(options, count=128).run(crew)
+    assert warmed.complete
+    assert warmed.counts["agreement: rejected"] > 0
+    assert warmed.counts["pictures"] > 128
+
+    pool = Store(tmp_path / "faces")
+    assert pool.recipe.about["gates"] == [f"agreement {Agreement('jaccard', 0.7).fingerprint}"]
+    assert pool.recipe.about["licence"] == "CC0"
+    kept = pool.samples(np.arange(128))
+    assert (jaccard(kept.labels.occurrence, kept.asked >= 2) >= 0.7).all()
+    assert (kept.attempt > 0).any()
+
+
+def test_the_command_takes_a_gate(tmp_path):
+    command = ["warmup", "--real", "none", "--cache", str(tmp_path / "faces"), "--count", "8", "--aus", "disfa-8"]
+    command += ["--image-size", "32", "--balance", "none", "--workers", "0", "--gate", "facs:0.6", "--gate", "jaccard"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "gates: agreement: rejected" in result.output
+    wrong = CliRunner().invoke(app, [*command, "--gate", "beauty"])
+    assert wrong.exit_code != 0

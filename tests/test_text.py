@@ -200,6 +200,24 @@ def test_a_text_without_a_face_in_it_is_refused(written):
         text.parse(written)
 
 
+SCRAPS = (
+    "brows eyebrows lids cheeks nose upper lip corners of the mouth chin jaw lips raised lowered no not without still "
+    "and or with slightly strongly a hint of sadness angry surprised smile frown au6 au12c +4 , . ; tight parted closed"
+)
+scraps = st.lists(st.sampled_from(SCRAPS.split()), max_size=25).map(" ".join)
+
+
+@given(written=st.one_of(st.text(), scraps))
+def test_whatever_is_written_gives_levels_or_a_refusal(written):
+    try:
+        found = text.parse(written)
+    except ConfigurationError:
+        return
+    assert list(found) == sorted(found)
+    assert set(found) <= set(facs.ACTION_UNITS)
+    assert set(found.values()) <= {1, 2, 3, 4, 5}
+
+
 @pytest.mark.parametrize("name", [*facs.PROTOTYPES, *facs.COMPOUND_PROTOTYPES])
 def test_every_emotion_stands_for_its_prototype(name):
     required = {**facs.PROTOTYPES, **facs.COMPOUND_PROTOTYPES}[name].required

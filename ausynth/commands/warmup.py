@@ -86,6 +86,10 @@ def warmup(
         typer.Option(help="What labels aim at: soft (as streams do by default), hard, natural, uniform, none."),
     ] = None,
     identities: Annotated[int | None, typer.Option(help="How many synthetic people there are.")] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:LEAST]", help="Draw again what is not as asked: jaccard:0.5, facs:0.7."),
+    ] = None,
 ) -> None:
     """Generate a stream's synthetic samples ahead of training, into its cache, on many processes or machines.
 
@@ -114,6 +118,7 @@ def warmup(
         "fold": fold,
         "aus": None if aus is None else label_space(aus),
         "identities": identities,
+        "gates": gate or None,
     }
     options = read_options(config) if config is not None else {}
     options |= {name: value for name, value in flags.items() if value is not None}
@@ -223,6 +228,8 @@ def _print_summary(console: Console, warmed: Warmed, *, debug: bool) -> None:
         f"made {warmed.made:,} samples in {_duration(warmed.seconds)} ({rate:,.0f}/s); {warmed.found:,} were there "
         f"already; failed shards: {len(warmed.failed)}"
     )
+    if any(warmed.counts.values()):
+        console.print("gates: " + ", ".join(f"{name} {number:,}" for name, number in sorted(warmed.counts.items())))
     for outcome in warmed.failed[:_SHOWN]:
         shard = outcome.task
         tried = "" if outcome.attempts == 1 else f" ({outcome.attempts} attempts)"

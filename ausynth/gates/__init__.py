@@ -15,6 +15,7 @@ from ausynth.gates.judges import Gate as Gate
 from ausynth.gates.judges import Realism as Realism
 from ausynth.gates.judges import Relabel as Relabel
 from ausynth.gates.judges import Verdict as Verdict
+from ausynth.gates.named import open_gate as open_gate
 from ausynth.gates.reliability import Reliability as Reliability
 from ausynth.gates.reliability import calibration_error as calibration_error
 
@@ -32,5 +33,6 @@ __all__ = [
     "facs_agreement",
     "jaccard",
     "look",
+    "open_gate",
     "vote",
 ]

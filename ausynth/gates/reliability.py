@@ -42,7 +42,7 @@ class Reliability:
     >>> detections = [[[1, 0]], [[1, 0]], [[0, 1]]]
     >>> known = Reliability((1, 12), ("a", "b", "c"), [[.8] * 2] * 3, [[.93] * 2] * 3, [.75] * 2, [.05] * 2, [.3] * 2)
     >>> known.probability(detections, [[1, 0]]).round(3).tolist()
-    [[0.988, 0.033]]
+    [[0.988, 0.027]]
 
     Attributes:
         aus: the A action units.

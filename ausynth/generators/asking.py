@@ -8,12 +8,18 @@ from numpy.typing import NDArray
 from ausynth.generators.base import Conditions, Generator
 from ausynth.labels import Floats
 
-__all__ = ["ask", "reads_prompts"]
+__all__ = ["ask", "counts_of", "reads_prompts"]
 
 
 def reads_prompts(generator: Generator) -> bool:
     """Return whether a generator reads text."""
     return bool(getattr(generator, "reads_prompts", False))
+
+
+def counts_of(generator: object) -> dict[str, int]:
+    """Return what a generator has counted in this process, such as pictures that its gates rejected; {} if nothing."""
+    counts: dict[str, int] = getattr(generator, "counts", dict)()
+    return counts
 
 
 def ask(generator: Generator, intensity: Floats, identity: NDArray[np.int64], noise: NDArray[np.int64]) -> Conditions:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from ausynth.errors import ConfigurationError, require_whole
+from ausynth.generators.asking import counts_of
 from ausynth.jobs.executors import Executor, Note, Outcome
 from ausynth.jobs.options import OpenStream, StreamOptions, WarmStream
 
@@ -48,7 +50,15 @@ class Standing:
     made: int
     missing: int
     failed: int
-    ended: Outcome[Shard, int] | None = None
+    ended: Outcome[Shard, Filled] | None = None
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a worker did for a shard: samples made, and what its generator counted meanwhile."""
+
+    made: int
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,13 +71,15 @@ class Warmed:
         failed: the shards that failed, and why.
         given_up: shards that were not tried, since so many failed one after the other.
         seconds: how long it took.
+        counts: what the generators counted, such as pictures that gates rejected.
     """
 
     made: int
     found: int
-    failed: tuple[Outcome[Shard, int], ...]
+    failed: tuple[Outcome[Shard, Filled], ...]
     given_up: int
     seconds: float
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -194,6 +206,7 @@ class Warmup:
             failed=tuple(progress.failures),
             given_up=len(self.shards) - progress.tried,
             seconds=time.monotonic() - began,
+            counts=dict(progress.counts),
         )
 
 
@@ -203,7 +216,8 @@ class _Progress:
     def __init__(self, missing: int, show: Callable[[Standing], None]) -> None:
         self.missing, self._show = missing, show
         self.made, self.found, self.tried = 0, 0, 0
-        self.failures: list[Outcome[Shard, int]] = []
+        self.failures: list[Outcome[Shard, Filled]] = []
+        self.counts: Counter[str] = Counter()
         self._under_way: dict[Shard, int] = {}
         self._in_a_row = 0
 
@@ -211,7 +225,7 @@ class _Progress:
         self._under_way[shard] = int(made)
         self._tell(None)
 
-    def ended(self, outcome: Outcome[Shard, int]) -> int:
+    def ended(self, outcome: Outcome[Shard, Filled]) -> int:
         """Take note of a shard that ended, and return how many in a row have failed by now."""
         self.tried += 1
         self._under_way.pop(outcome.task, None)
@@ -219,13 +233,14 @@ class _Progress:
             self.failures.append(outcome)
             self._in_a_row += 1
         else:
-            self.made += outcome.value
-            self.found += max(0, outcome.task.missing - outcome.value)
+            self.made += outcome.value.made
+            self.found += max(0, outcome.task.missing - outcome.value.made)
+            self.counts.update(outcome.value.counts)
             self._in_a_row = 0
         self._tell(outcome)
         return self._in_a_row
 
-    def _tell(self, ended: Outcome[Shard, int] | None) -> None:
+    def _tell(self, ended: Outcome[Shard, Filled] | None) -> None:
         made = self.made + sum(self._under_way.values())
         self._show(Standing(made, self.missing - self.found, len(self.failures), ended))
 
@@ -240,7 +255,7 @@ class _Work:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"stream": None}
 
-    def __call__(self, shard: Shard, note: Note) -> int:
+    def __call__(self, shard: Shard, note: Note) -> Filled:
         if self.stream is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the process that started the job has said it
@@ -252,7 +267,8 @@ class _Work:
                     do="see that all machines have the same version of ausynth and the same data sets",
                 )
             self.stream = stream
-        made, said = 0, 0.0
+        generator = getattr(self.stream, "generator", None)
+        before, made, said = counts_of(generator), 0, 0.0
 
         def count(more: int) -> None:
             nonlocal made, said
@@ -261,7 +277,8 @@ class _Work:
                 said = time.monotonic()
                 note(made)
 
-        return self.stream.warm(shard.start, shard.stop, count)
+        filled = self.stream.warm(shard.start, shard.stop, count)
+        return Filled(filled, {name: n - before.get(name, 0) for name, n in counts_of(generator).items()})
 
 
 def _shard_size(count: int | None, workers: int, block: int) -> int:

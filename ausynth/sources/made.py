@@ -145,6 +145,9 @@ def recipe_of(generator: Generator, codec: Literal["raw", "jpeg"] = "raw", quali
     about: dict[str, Any] = {"generator": generator.name, "block_size": generator.block_size}
     if reads_prompts(generator):
         about["reads_prompts"] = True
+    gates = getattr(generator, "gates", ())
+    if gates:
+        about["gates"] = [f"{gate.name} {gate.fingerprint}" for gate in gates]
     licence = getattr(generator, "licence", None)
     if licence:
         about["licence"] = licence

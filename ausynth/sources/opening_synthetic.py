@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ausynth.errors import ConfigurationError, StoreError
+from ausynth.gates.judges import Gate
+from ausynth.gates.named import through_gates
 from ausynth.generators.base import Generator
 from ausynth.generators.stored import StoredGenerator
 from ausynth.samplers.base import LabelSampler
@@ -119,6 +121,7 @@ def open_faces(
     mode: str = "readwrite",
     codec: str | None = None,
     synthetic: str | os.PathLike[str] | None = None,
+    gates: Sequence[str | Gate] = (),
 ) -> OpenFaces:
     """Return the generator, its cache, or the pool that a stream's arguments name.
 
@@ -129,13 +132,21 @@ def open_faces(
         mode: "readwrite" makes the store where there is none; "read" wants one.
         codec: of a store that is made now: "raw", "jpeg", "jpeg:90"; None: raw, or as the store has it.
         synthetic: the folder of a pool.
+        gates: what the generator's pictures pass through.
 
     Raises:
-        ConfigurationError: neither a generator nor a cache, a cache beside a pool, a wrong mode or codec.
+        ConfigurationError: neither a generator nor a cache, a cache beside a pool, a wrong mode or codec, gates where
+            nothing is generated.
         StoreError: the folder is no store of this generator's faces.
     """
     if mode not in get_args(CacheMode):
         raise ConfigurationError(f"cache_mode={mode!r}", expected="'read' or 'readwrite'")
+    if gates and (synthetic is not None or generator is None):
+        raise ConfigurationError(
+            "gates where nothing is generated (synthetic=, or generator=None)",
+            expected="a generator, whose pictures pass through them",
+            do="leave gates out: stored faces have passed through those of the stream or job that made them",
+        )
     if synthetic is not None:
         if cache is not None or not (generator is None or isinstance(generator, str)):
             raise ConfigurationError(
@@ -147,12 +158,12 @@ def open_faces(
             raise ConfigurationError(
                 "generator=None without a cache", expected="a generator, cache=FOLDER, or synthetic=FOLDER"
             )
-        return OpenFaces(open_generator(generator, image_size))
+        return OpenFaces(through_gates(open_generator(generator, image_size), gates))
     folder = Path(cache).expanduser()
     if generator is None:
         store = _synthetic_store(folder)
         return OpenFaces(StoredGenerator(store.recipe, folder), store)
-    opened = open_generator(generator, image_size)
+    opened = through_gates(open_generator(generator, image_size), gates)
     wanted = recipe_of(opened, *_codec(codec or "raw"))
     if mode == "read" or (folder / "store.json").exists():
         there = _synthetic_store(folder).recipe
