@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ausynth.generators.maugen.codec import codec_of, to_bytes, to_signed
 from ausynth.generators.maugen.config import MAUGenConfig
 from ausynth.generators.maugen.model import MAUGenModel
 from ausynth.generators.maugen.objective import Wired
+from ausynth.generators.maugen.people import People
 from ausynth.generators.maugen.process import process_of
 from ausynth.generators.maugen.sampling import Asked, Read, noise_of, read_labels, sample
 from ausynth.generators.maugen.text_encoder import CLIPText
@@ -46,7 +48,7 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
     """Paints faces and labels them.
 
     >>> pipeline = MAUGenPipeline.from_pretrained("checkpoint")  # doctest: +SKIP
-    >>> made = pipeline("marked lip corner puller", intensities={12: 3}, identity=7)  # doctest: +SKIP
+    >>> made = pipeline("a marked smile", intensities={12: 3}, identity=7)  # doctest: +SKIP
     >>> made.images[0], made.labels.intensity  # doctest: +SKIP
 
     Args:
@@ -54,6 +56,9 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
         scheduler: a solver of diffusers that fits its prediction: FlowMatchEulerDiscreteScheduler for x0, any DDPM-like
             one for epsilon.
         vae, text_encoder, tokenizer: of Stable Diffusion, where the model's configuration asks for them.
+
+    Attributes:
+        people: whom an identity's number is; None where the checkpoint has no bank.
     """
 
     _optional_components = ["vae", "text_encoder", "tokenizer"]  # noqa: RUF012 (the library's convention)
@@ -64,6 +69,21 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.register_modules(model=model, scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
+        self.people: People | None = None
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **options: Any) -> MAUGenPipeline:
+        """Return the pipeline that `save_pretrained` wrote, with its people; see `DiffusionPipeline`."""
+        pipeline: MAUGenPipeline = super().from_pretrained(pretrained_model_name_or_path, **options)
+        if Path(pretrained_model_name_or_path).is_dir():
+            pipeline.people = People.load(Path(pretrained_model_name_or_path))
+        return pipeline
+
+    def save_pretrained(self, save_directory: Any, **options: Any) -> None:
+        """Write the pipeline with its people into a folder, weights as safetensors; see `DiffusionPipeline`."""
+        super().save_pretrained(save_directory, **options)
+        if self.people is not None:
+            self.people.save(Path(save_directory))
 
     @property
     def maugen(self) -> MAUGenConfig:
@@ -117,8 +137,8 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
             prompt: one text or B texts; None says nothing.
             intensities: (A,) or (B, A), 0-5, NaN for what is left open, or {AU: intensity} with 0 for the others; None
                 leaves all open.
-            identity: exemplars: a PIL picture, (H, W, 3) or (B, H, W, 3) uint8, or tokens (B, T, D) that
-                `model.identify` gave; None for nobody in particular.
+            identity: a person's number or B of them, int64 (see `people`), or exemplars: a PIL picture, (H, W, 3) or
+                (B, H, W, 3) uint8, or tokens (B, T, D) that `model.identify` gave; None for nobody in particular.
             num_inference_steps: of the solver.
             guidance_scale: how much the expression is exaggerated; 1 costs half.
             generator: a torch generator, one for each sample, or seeds; None draws anew.
@@ -134,7 +154,7 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
         wired = self.wired()
         prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
         asked_NA = _intensities(intensities, config.aus)
-        exemplars = None if identity is None else _tokens(self.model, identity, device)
+        exemplars = None if identity is None else self._identify(identity)
         count = max(len(prompts), len(asked_NA), 0 if exemplars is None else len(exemplars), _seeds(generator))
         tokens = wired.text.tokenize(_spread(prompts, count, "prompt"))
         asked = Asked(
@@ -167,6 +187,25 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
             labels=labels_of(read, config.aus),
             decoded=labels_of(sampled.decoded, config.aus),
         )
+
+    def _identify(self, identity: Any) -> Tensor:
+        config, device = self.maugen, self.model.device
+        if not config.identity:
+            raise ConfigurationError("an identity for a model that knows none", expected="identity=None")
+        if isinstance(identity, Tensor) and identity.shape[1:] == (config.identity_tokens, config.token_width):
+            given: Tensor = identity.to(device, torch.float32)
+            return given
+        if isinstance(identity, int) or (isinstance(identity, np.ndarray) and identity.dtype == np.int64):
+            numbers = np.atleast_1d(np.asarray(identity, np.int64))
+            if self.people is None or numbers.ndim != 1 or (numbers < 0).any():
+                raise ConfigurationError(
+                    f"identity {identity!r}"
+                    + (" for a pipeline without a bank of people" if self.people is None else ""),
+                    expected="a number, 0 or more, for a checkpoint with a bank; or a picture of the person",
+                )
+            return self.people.tokens(numbers).to(device)
+        tokens: Tensor = self.model.identify(to_signed(_pictures(identity, config.image_size)).to(device))
+        return tokens
 
     def _background(self, wired: Wired, mask: Any, background: Any, count: int) -> tuple[Tensor, Tensor] | None:
         if mask is None and background is None:
@@ -221,17 +260,6 @@ def _intensities(given: Any, aus: tuple[int, ...]) -> NDArray[np.float32]:
     if known.size and not (known.min() >= 0 and known.max() <= 5):
         raise ConfigurationError(f"intensities from {known.min():g} to {known.max():g}", expected="0-5, or NaN")
     return values_NA
-
-
-def _tokens(model: MAUGenModel, identity: Any, device: torch.device) -> Tensor:
-    config = model.maugen
-    if not config.identity:
-        raise ConfigurationError("an identity for a model that knows none", expected="identity=None")
-    if isinstance(identity, Tensor) and identity.shape[1:] == (config.identity_tokens, config.token_width):
-        return identity.to(device, torch.float32)
-    tokens = model.identify(to_signed(_pictures(identity, config.image_size)).to(device))
-    assert tokens is not None
-    return tokens
 
 
 def _pictures(given: Any, size: int) -> Tensor:
