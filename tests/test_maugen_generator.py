@@ -305,7 +305,11 @@ def test_from_warmup_through_training_to_a_stream(tmp_path: Path) -> None:
     assert record["data"][0]["generator"] == "rendered"
 
     stream = ausynth.MixedStream(
-        real=None, ratio=1, generator=ausynth.load_generator(out, "cpu", steps=1, block_size=4), batch_size=4
+        real=None,
+        ratio=1,
+        generator=ausynth.load_generator(out, "cpu", steps=1, block_size=4),
+        batch_size=4,
+        balance=None,
     )
     first, again = stream.batch(0), stream.batch(0)
     assert first["image"].shape[0] == 4
