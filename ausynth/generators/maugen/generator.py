@@ -52,6 +52,7 @@ class MAUGenGenerator:
         licence: of its training data.
         record: what the checkpoint says of its training.
         reads_prompts: whether it knows the words of `ausynth.text`.
+        describe: makes a prompt of intensities, where none is given.
 
     Raises:
         ConfigurationError: no checkpoint there, one of another label space or without a bank, an option out of range.
@@ -95,8 +96,8 @@ class MAUGenGenerator:
         self.trained_on: tuple[str, ...] = tuple(self.record.get("trained_on", ()))
         licences = sorted({str(each["licence"]) for each in self.record.get("data", ()) if each.get("licence")})
         self.licence = "painted by a network trained on: " + ("; ".join(licences) if licences else "unknown")
-        self._describe = describe or named(self.record.get("wording", "plain"))
-        self.reads_prompts = name_of(self._describe) == "text"
+        self.describe = describe or named(self.record.get("wording", "plain"))
+        self.reads_prompts = name_of(self.describe) == "text"
         self._steps, self._guidance, self._readings = steps, guidance, readings
         half = precision == "bf16" or (precision == "auto" and self.device.startswith("cuda"))
         self._half = half
@@ -108,7 +109,7 @@ class MAUGenGenerator:
             )
         self.pipeline.to(self.device)
         self.pipeline.set_progress_bar_config(disable=True)
-        options = [steps, float(guidance), readings, block_size, half, wording_fingerprint(self._describe)]
+        options = [steps, float(guidance), readings, block_size, half, wording_fingerprint(self.describe)]
         self.fingerprint = _fingerprint(folder, [self.name, _VERSION, *options])
 
     def generate(self, conditions: Conditions) -> Generated:
@@ -138,7 +139,7 @@ class MAUGenGenerator:
         prompts = conditions.prompt
         if prompts is None:
             prompts = [
-                self._describe(row, self.aus, int(seed))
+                self.describe(row, self.aus, int(seed))
                 for row, seed in zip(conditions.intensity, conditions.noise.tolist(), strict=True)
             ]
         # Different people with one noise are different pictures, and so is the same person with another noise.
