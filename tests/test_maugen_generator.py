@@ -245,7 +245,7 @@ def test_what_a_pipeline_takes() -> None:
     ("wrong", "says"),
     [
         ({"intensities": {3: 1}}, "AU3"),
-        ({"intensities": [1, 2]}, "2 columns"),
+        ({"intensities": [1, 2]}, "3 columns"),
         ({"intensities": [1, 2, 6]}, "0-5"),
         ({"prompt": ["a", "b"], "generator": [1, 2, 3]}, "2 of prompt for 3"),
         ({"identity": np.zeros((16, 16))}, "shape"),
@@ -282,6 +282,8 @@ def test_an_inpainting_model_trains_and_sees_the_background(tmp_path: Path) -> N
     options = {"mask": mask[0, 0].numpy(), "generator": [1], "num_inference_steps": 1, "output_type": "np"}
     made = [pipeline(background=frame, **options).images for frame in frames]
     assert not np.array_equal(*made)
+    with pytest.raises(ConfigurationError, match=r"mask of shape \(4, 4\)"):
+        pipeline(background=frames[0], **options | {"mask": np.ones((4, 4))})
     assert pipeline(generator=[1], num_inference_steps=1, output_type="np").images.shape == (1, 16, 16, 3)
 
 

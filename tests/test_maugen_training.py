@@ -171,6 +171,13 @@ def test_what_was_interrupted_goes_on_bit_for_bit(data: TrainingSet, tmp_path: P
     assert (done.step, done.checkpoint) == (6, rest.checkpoint)
 
 
+def test_time_that_is_up_ends_the_training_saved(data: TrainingSet, tmp_path: Path) -> None:
+    trained, _ = run(data, tmp_path / "out", options(steps=100, minutes=0))
+    assert (trained.step, trained.checkpoint.name) == (1, "step-00000001")
+    further, _ = run(data, tmp_path / "out", options(steps=100, minutes=0))
+    assert further.step == 2
+
+
 def test_a_checkpoint_holds_averaged_weights_a_bank_and_what_it_was_trained_on(tmp_path: Path) -> None:
     data = TrainingSet([real_store(tmp_path / "frames")], 16, plain_words, hold_out=["SN009"])
     trained, pipeline = run(data, tmp_path / "out", options(ema_decay=0.5))

@@ -65,7 +65,7 @@ def maugen(
     precision: Annotated[Literal["auto", "bf16", "no"], typer.Option(help="auto: bf16 on CUDA.")] = "auto",
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="auto: what accelerate finds.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
-    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: the end only.")] = 1000,
+    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: the end only.")] = 500,
     sample_every: Annotated[int, typer.Option(min=0, help="Steps between grids of samples; 0: the end only.")] = 1000,
     oversample: Annotated[float, typer.Option(min=0, max=1, help="How much more often rare AUs are shown.")] = 0.5,
     hold_out: Annotated[
@@ -121,6 +121,11 @@ def maugen(
     console = Console(soft_wrap=True, highlight=False, quiet=not is_first)
     parts = ", ".join(f"{name} {count / 1e6:.1f}M" for name, count in pipeline.model.describe_parts())
     console.print(f"{len(faces):,} pictures of {faces.people.shape[1]:,} people, {len(faces.aus)} AUs; {parts}.")
+    # Weights, gradients, Adam's two moments and the average, in float32.
+    console.print(
+        f"Training holds {20 * pipeline.model.num_parameters() / 1e9:,.1f} GB of weights and their state, "
+        "beside a batch's activations."
+    )
     passes = passes_of_picture(_STEPS, _GUIDANCE, _READINGS)
     console.print(
         f"A pass costs {flops_of_pass(pipeline.maugen) / 1e9:,.1f} GFLOP a picture; a picture and its label take "

@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ausynth import facs
 from ausynth.errors import ConfigurationError
 from ausynth.generators.maugen.codec import codec_of, to_bytes, to_signed
 from ausynth.generators.maugen.config import MAUGenConfig
+from ausynth.generators.maugen.inputs import count_of_seeds, draw_noise, label_vectors, pictures, spread
 from ausynth.generators.maugen.model import MAUGenModel
 from ausynth.generators.maugen.objective import Wired
 from ausynth.generators.maugen.people import People
 from ausynth.generators.maugen.process import process_of
-from ausynth.generators.maugen.sampling import Asked, Read, noise_of, read_labels, sample
+from ausynth.generators.maugen.sampling import Asked, Read, read_labels, sample
 from ausynth.generators.maugen.text_encoder import CLIPText
 from ausynth.labels import DEFAULT_THRESHOLD, Labels
 
@@ -153,18 +153,18 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
         config, device = self.maugen, self.model.device
         wired = self.wired()
         prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
-        asked_NA = _intensities(intensities, config.aus)
+        asked_NA = label_vectors(intensities, config.aus)
         exemplars = None if identity is None else self._identify(identity)
-        count = max(len(prompts), len(asked_NA), 0 if exemplars is None else len(exemplars), _seeds(generator))
-        tokens = wired.text.tokenize(_spread(prompts, count, "prompt"))
+        count = max(len(prompts), len(asked_NA), 0 if exemplars is None else len(exemplars), count_of_seeds(generator))
+        tokens = wired.text.tokenize(spread(prompts, count, "prompt"))
         asked = Asked(
             tokens.to(device),
-            torch.from_numpy(np.stack(_spread(list(asked_NA), count, "intensities"))).to(device),
-            None if exemplars is None else torch.stack(_spread(list(exemplars), count, "identity")),
+            torch.from_numpy(np.stack(spread(list(asked_NA), count, "intensities"))).to(device),
+            None if exemplars is None else torch.stack(spread(list(exemplars), count, "identity")),
             background=self._background(wired, mask, background, count),
         )
         shape = (config.latent_channels, config.latent_size, config.latent_size)
-        first, *more = (_noise(generator, count, shape, draw) for draw in range(1 + readings))
+        first, *more = (draw_noise(generator, count, shape, draw) for draw in range(1 + readings))
         with self.progress_bar(total=num_inference_steps) as bar:
             sampled = sample(
                 self.model,
@@ -204,7 +204,7 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
                     expected="a number, 0 or more, for a checkpoint with a bank; or a picture of the person",
                 )
             return self.people.tokens(numbers).to(device)
-        tokens: Tensor = self.model.identify(to_signed(_pictures(identity, config.image_size)).to(device))
+        tokens: Tensor = self.model.identify(to_signed(pictures(identity, config.image_size)).to(device))
         return tokens
 
     def _background(self, wired: Wired, mask: Any, background: Any, count: int) -> tuple[Tensor, Tensor] | None:
@@ -219,9 +219,14 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
                 expected="a mask and a background, for a model with inpainting channels",
             )
         mask_BHW = torch.as_tensor(np.asarray(mask, np.float32), device=device)
+        if mask_BHW.shape[-2:] != (config.image_size, config.image_size) or mask_BHW.ndim > 3:
+            raise ConfigurationError(
+                f"a mask of shape {tuple(mask_BHW.shape)}",
+                expected=f"({config.image_size}, {config.image_size}) pixels",
+            )
         mask_BHW = mask_BHW.expand(count, *mask_BHW.shape[-2:])
-        pictures = to_signed(_pictures(background, config.image_size)).to(device)
-        latent = wired.codec.encode(pictures * (mask_BHW[:, None] < 0.5))
+        shown = to_signed(pictures(background, config.image_size)).to(device)
+        latent = wired.codec.encode(shown * (mask_BHW[:, None] < 0.5))
         return torch.nn.functional.adaptive_max_pool2d(mask_BHW[:, None], config.latent_size), latent.expand(
             count, -1, -1, -1
         )
@@ -240,74 +245,3 @@ def labels_of(read: Read, aus: tuple[int, ...], threshold: float = DEFAULT_THRES
     probability_BA = read.probability.float().clamp(0, 1).cpu().numpy()
     confidence_BA = np.where(intensity_BA >= threshold, probability_BA, 1 - probability_BA)
     return Labels.from_intensity(aus, intensity_BA, threshold=threshold, confidence=confidence_BA)
-
-
-def _intensities(given: Any, aus: tuple[int, ...]) -> NDArray[np.float32]:
-    if given is None:
-        return np.full((1, len(aus)), np.nan, np.float32)
-    if isinstance(given, dict):
-        unknown = sorted(set(given) - set(aus))
-        if unknown:
-            names = ", ".join(str(facs.ACTION_UNITS.get(au, f"AU{au}")) for au in unknown)
-            raise ConfigurationError(f"intensities for {names}", expected=f"AUs of the model: {aus}")
-        given = [given.get(au, 0.0) for au in aus]
-    values_NA = np.atleast_2d(np.asarray(given, np.float32))
-    if values_NA.shape[1] != len(aus):
-        raise ConfigurationError(
-            f"intensities have {values_NA.shape[1]} columns", expected=f"{len(aus)}, one for each of {aus}"
-        )
-    known = values_NA[~np.isnan(values_NA)]
-    if known.size and not (known.min() >= 0 and known.max() <= 5):
-        raise ConfigurationError(f"intensities from {known.min():g} to {known.max():g}", expected="0-5, or NaN")
-    return values_NA
-
-
-def _pictures(given: Any, size: int) -> Tensor:
-    """Return pictures as (B, size, size, 3) uint8."""
-    import cv2
-
-    rows = given if isinstance(given, list | tuple) else [given]
-    arrays = [each for row in rows for each in _arrays(np.asarray(row))]
-    return torch.from_numpy(
-        np.stack(
-            [
-                each if each.shape[0] == size else cv2.resize(each, (size, size), interpolation=cv2.INTER_AREA)
-                for each in arrays
-            ]
-        )
-    )
-
-
-def _arrays(pixels: NDArray[Any]) -> list[NDArray[np.uint8]]:
-    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
-        raise ConfigurationError(
-            f"a picture of shape {pixels.shape}, {pixels.dtype}", expected="(H, W, 3) or (B, H, W, 3) uint8, or PIL RGB"
-        )
-    return list(pixels if pixels.ndim == 4 else pixels[None])
-
-
-def _spread(rows: list[Any], count: int, name: str) -> list[Any]:
-    if len(rows) not in (1, count):
-        raise ConfigurationError(f"{len(rows)} of {name} for {count} samples", expected=f"1 or {count}")
-    return rows * count if len(rows) == 1 else rows
-
-
-def _seeds(generator: Any) -> int:
-    return len(generator) if isinstance(generator, Sequence) else 1
-
-
-def _noise(generator: Any, count: int, shape: tuple[int, ...], draw: int) -> Tensor:
-    """Return (count, *shape) noise; `draw` tells the draws of one call with seeds apart."""
-    if generator is None or isinstance(generator, torch.Generator):
-        where = "cpu" if generator is None else generator.device
-        return torch.randn(count, *shape, generator=generator, device=where)
-    if isinstance(generator, int):
-        generator = [generator + row for row in range(count)]
-    if len(generator) != count:
-        raise ConfigurationError(f"{len(generator)} generators for {count} samples", expected=f"one, or {count}")
-    if all(isinstance(each, torch.Generator) for each in generator):
-        return torch.cat([torch.randn(1, *shape, generator=each, device=each.device) for each in generator])
-    from ausynth.schedule import random_bits
-
-    words = random_bits(draw, "maugen noise", np.asarray([int(seed) for seed in generator], np.int64))
-    return noise_of((words >> np.uint64(1)).astype(np.int64).tolist(), shape)

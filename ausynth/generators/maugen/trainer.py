@@ -154,7 +154,9 @@ class _Run:
                 self.step += 1
                 self._note(found, writer)
                 show(Standing(self.step, options.steps, dict(self.losses), self.stepper.skipped))
-                late = options.minutes is not None and time.monotonic() - began > 60 * options.minutes
+                late = options.minutes is not None and not self.stepper.agreed(
+                    time.monotonic() - began <= 60 * options.minutes
+                )
                 ends = late or self.step == options.steps
                 if self.is_main and (ends or _due(self.step, options.sample_every)):
                     self._draw()
