@@ -107,13 +107,13 @@ class Generator(Protocol):
     The same conditions give the same bits on the same device and software. Where a picture's bits depend on its
     companions in the batch (as a network's do), `block_size` says how many conditions make one aligned block, and
     callers always ask for whole blocks, from one thread at a time; 1 means that pictures do not depend on their
-    companions, and that `generate` may be called from several threads at once.
+    companions, and that `generate` may be called from several threads at once. One that has learned from pictures of
+    real people names them in `trained_on` ("disfa/SN001"): a stream that holds one of them out refuses it.
 
-    Four members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA
+    Three members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA
     stream of its own, and refused in worker processes. `licence` says under which terms its pictures may be passed on
-    (those of its training data): it goes into caches and exports. `trained_on` names the subjects of real sets
-    ("disfa/SN001") whose pictures it has learned from: a stream that holds one of them out refuses it.
-    `label(conditions) -> Labels` gives the labels that `generate` would, where that is quicker than making pictures.
+    (those of its training data): it goes into caches and exports. `label(conditions) -> Labels` gives the labels that
+    `generate` would, where that is quicker than making the pictures.
     """
 
     @property
