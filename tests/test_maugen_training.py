@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -357,6 +358,17 @@ def test_an_older_checkpoint_serves_when_the_newest_is_deleted(data: TrainingSet
     shutil.rmtree(trained.checkpoint)
     again, _ = run(data, tmp_path / "out", options(steps=2, save_every=1))
     assert again.step == 2
+
+
+def test_a_package_that_is_missing_is_named(data: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torch.utils.tensorboard", None)
+        with pytest.raises(ConfigurationError, match="pip install tensorboard"):
+            run(data, tmp_path / "out", options(), tensorboard=True)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "accelerate", None)
+        with pytest.raises(ConfigurationError, match="pip install accelerate"):
+            run(data, tmp_path / "out", options())
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,9 @@ def _folder(path: str | Path) -> Path:
 
 
 def _load(folder: Path) -> MAUGenPipeline:
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()  # a bar that is over before it is seen, in the middle of a stream's output
     try:
         pipeline: MAUGenPipeline = MAUGenPipeline.from_pretrained(folder, local_files_only=True)
     except Exception as error:
@@ -190,6 +193,8 @@ def _load(folder: Path) -> MAUGenPipeline:
             expected="what training wrote there",
             do="restore the folder, or take an older checkpoint",
         ) from error
+    finally:
+        logging.enable_progress_bar()
     pipeline.model.eval().requires_grad_(False)
     for part in (pipeline.model, pipeline.vae, pipeline.text_encoder):
         for parameter in () if part is None else part.parameters():
