@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -498,6 +500,10 @@ def test_losses_on_pictures_are_taken_where_networks_are_given() -> None:
     assert shown[0] == (3, 3, 16, 16)
     assert all(torch.isfinite(loss) for loss in found.values())
     assert grads(model, found["identity"])["unet"] > 0
+    unjudged = Objective(model, wired, auxiliaries=dataclasses.replace(networks, below=0.0))
+    late = unjudged(batch_of(model, wired), draws_of(model))
+    assert set(late) == set(found)  # by name in every step, so that processes can average them
+    assert all(late[name] == 0 for name in ("image_label", "identity", "text_image"))
 
 
 @pytest.mark.parametrize(
