@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from ausynth.errors import ConfigurationError
 from ausynth.generators.maugen import losses
 from ausynth.generators.maugen.codec import SpaceToDepth, to_bytes, to_signed
 from ausynth.generators.maugen.config import PARTS, MAUGenConfig, preset
+from ausynth.generators.maugen.cost import flops_of_pass
 from ausynth.generators.maugen.dropping import Dropping
 from ausynth.generators.maugen.idm import IdentityDecoupling, decoupled, modulation_mask, residual_filter
 from ausynth.generators.maugen.model import Denoised, MAUGenModel
@@ -365,6 +368,8 @@ def test_the_sd15_preset_is_the_inpainting_shape() -> None:
         unet = build_unet(config)
     assert (unet.conv_in.in_channels, unet.conv_out.out_channels) == (9, 4)
     assert sum(p.numel() for p in unet.parameters()) == pytest.approx(859.5e6, rel=0.002)  # Stable Diffusion 1.5
+    # 803 GFLOP are the UNet's (with 77 tokens, attention counted); the label decoder adds a hundredth.
+    assert flops_of_pass(config) == pytest.approx(0.814e12, rel=0.01)
     assert [unet.config.block_out_channels[::-1][tap] for tap in config.taps] == [1280, 640, 320]
 
 
@@ -495,6 +500,10 @@ def test_losses_on_pictures_are_taken_where_networks_are_given() -> None:
     assert shown[0] == (3, 3, 16, 16)
     assert all(torch.isfinite(loss) for loss in found.values())
     assert grads(model, found["identity"])["unet"] > 0
+    unjudged = Objective(model, wired, auxiliaries=dataclasses.replace(networks, below=0.0))
+    late = unjudged(batch_of(model, wired), draws_of(model))
+    assert set(late) == set(found)  # by name in every step, so that processes can average them
+    assert all(late[name] == 0 for name in ("image_label", "identity", "text_image"))
 
 
 @pytest.mark.parametrize(

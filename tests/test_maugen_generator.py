@@ -18,6 +18,7 @@ from ausynth.errors import ConfigurationError, StoreError
 from ausynth.generators.base import Conditions
 from ausynth.generators.maugen.generator import MAUGenGenerator
 from ausynth.generators.maugen.options import TrainOptions
+from ausynth.generators.maugen.people import People
 from ausynth.generators.maugen.pipeline import MAUGenPipeline, labels_of
 from ausynth.generators.maugen.sampling import Read
 from ausynth.generators.maugen.trainer import train
@@ -80,17 +81,21 @@ def test_another_batch_composition_changes_no_more_than_rounding(trained: Path) 
         np.testing.assert_allclose(part.labels.intensity, together.labels.intensity[rows], atol=0.02)
 
 
-def test_an_identity_is_a_person_of_its_own_in_any_number(trained: Path) -> None:
-    generator = quick(trained)
-    people = generator._people(np.arange(1000, dtype=np.int64))
-    assert people.shape == (1000, 2, 16)
-    assert len(torch.unique(people.flatten(1), dim=0)) == 1000
-    bank = generator._bank.flatten(1)
-    nearest = torch.linalg.vector_norm(people.flatten(1)[:, None] - bank[None], dim=-1).min(1).values
-    between = torch.linalg.vector_norm(bank[:, None] - bank[None], dim=-1)
-    assert nearest.min() > 0.05 * between[between > 0].min()  # nobody of the bank is shown as they are
-    again = generator._people(np.array([7]))
-    assert torch.equal(again[0], people[7])
+def test_an_identity_is_a_person_of_its_own_in_any_number() -> None:
+    bank = torch.randn(5, 2, 16, generator=torch.Generator().manual_seed(0))
+    people = People(bank)
+    tokens = people.tokens(np.arange(1000)).flatten(1)
+    assert len(torch.unique(tokens, dim=0)) == 1000
+    assert torch.equal(people.tokens(np.array([7]))[0].flatten(), tokens[7])
+    # Each is a mixture of three, nobody of whom counts for less than a tenth or more than eight.
+    shares = torch.linalg.lstsq(bank.flatten(1).T, tokens.T).solution.T
+    torch.testing.assert_close(shares.sum(1), torch.ones(1000), atol=1e-4, rtol=0)
+    ranked = shares.sort(dim=1, descending=True).values
+    assert ranked[:, 0].max() < 0.801
+    assert ranked[:, 2].min() > 0.099
+    assert ranked[:, 3:].abs().max() < 1e-3
+    with pytest.raises(ConfigurationError, match="two people or more"):
+        People(bank[:1])
 
 
 def test_the_fingerprint_tells_weights_and_options_apart(trained: Path, tmp_path: Path) -> None:
@@ -189,16 +194,17 @@ def test_a_missing_or_damaged_checkpoint_says_so(trained: Path, tmp_path: Path) 
 
 def test_a_pipeline_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     pipeline = pipeline_of(TINY)
+    pipeline.people = People(torch.randn(3, 2, 16))
     pipeline.save_pretrained(tmp_path)
     back = MAUGenPipeline.from_pretrained(tmp_path)
     back.set_progress_bar_config(disable=True)
     assert back.maugen == TINY
-    portrait = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    assert torch.equal(back.people.bank, pipeline.people.bank)
     pictures = [
         each(
             prompt="marked lip corner puller",
             intensities={12: 3},
-            identity=portrait,
+            identity=7,
             num_inference_steps=2,
             guidance_scale=2.0,
             generator=torch.Generator().manual_seed(3),
@@ -239,10 +245,11 @@ def test_what_a_pipeline_takes() -> None:
     ("wrong", "says"),
     [
         ({"intensities": {3: 1}}, "AU3"),
-        ({"intensities": [1, 2]}, "2 columns"),
+        ({"intensities": [1, 2]}, "3 columns"),
         ({"intensities": [1, 2, 6]}, "0-5"),
         ({"prompt": ["a", "b"], "generator": [1, 2, 3]}, "2 of prompt for 3"),
         ({"identity": np.zeros((16, 16))}, "shape"),
+        ({"identity": 7}, "without a bank"),
         ({"mask": np.ones((16, 16))}, "inpainting"),
     ],
 )
@@ -275,6 +282,8 @@ def test_an_inpainting_model_trains_and_sees_the_background(tmp_path: Path) -> N
     options = {"mask": mask[0, 0].numpy(), "generator": [1], "num_inference_steps": 1, "output_type": "np"}
     made = [pipeline(background=frame, **options).images for frame in frames]
     assert not np.array_equal(*made)
+    with pytest.raises(ConfigurationError, match=r"mask of shape \(4, 4\)"):
+        pipeline(background=frames[0], **options | {"mask": np.ones((4, 4))})
     assert pipeline(generator=[1], num_inference_steps=1, output_type="np").images.shape == (1, 16, 16, 3)
 
 
@@ -298,7 +307,11 @@ def test_from_warmup_through_training_to_a_stream(tmp_path: Path) -> None:
     assert record["data"][0]["generator"] == "rendered"
 
     stream = ausynth.MixedStream(
-        real=None, ratio=1, generator=ausynth.load_generator(out, "cpu", steps=1, block_size=4), batch_size=4
+        real=None,
+        ratio=1,
+        generator=ausynth.load_generator(out, "cpu", steps=1, block_size=4),
+        batch_size=4,
+        balance=None,
     )
     first, again = stream.batch(0), stream.batch(0)
     assert first["image"].shape[0] == 4

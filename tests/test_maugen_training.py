@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,13 @@ def test_what_was_interrupted_goes_on_bit_for_bit(data: TrainingSet, tmp_path: P
     assert (done.step, done.checkpoint) == (6, rest.checkpoint)
 
 
+def test_time_that_is_up_ends_the_training_saved(data: TrainingSet, tmp_path: Path) -> None:
+    trained, _ = run(data, tmp_path / "out", options(steps=100, minutes=0))
+    assert (trained.step, trained.checkpoint.name) == (1, "step-00000001")
+    further, _ = run(data, tmp_path / "out", options(steps=100, minutes=0))
+    assert further.step == 2
+
+
 def test_a_checkpoint_holds_averaged_weights_a_bank_and_what_it_was_trained_on(tmp_path: Path) -> None:
     data = TrainingSet([real_store(tmp_path / "frames")], 16, plain_words, hold_out=["SN009"])
     trained, pipeline = run(data, tmp_path / "out", options(ema_decay=0.5))
@@ -178,8 +186,9 @@ def test_a_checkpoint_holds_averaged_weights_a_bank_and_what_it_was_trained_on(t
     assert record["trained_on"] == ["disfa:SN001", "disfa:SN003", "disfa:SN006"]
     assert record["held_out"] == ["SN009"]
     assert record["data"][0]["pictures"] == 12
-    assert checkpoint.load_bank(trained.checkpoint).shape == (3, 2, 16)
+    assert record["wording"] == "plain"
     loaded = MAUGenPipeline.from_pretrained(trained.checkpoint)
+    assert loaded.people.bank.shape == (3, 2, 16)
     state = checkpoint.load(tmp_path / "out", TINY)
     for name, value in loaded.model.named_parameters():
         assert torch.equal(value, dict(pipeline.model.named_parameters())[name])
@@ -349,6 +358,17 @@ def test_an_older_checkpoint_serves_when_the_newest_is_deleted(data: TrainingSet
     shutil.rmtree(trained.checkpoint)
     again, _ = run(data, tmp_path / "out", options(steps=2, save_every=1))
     assert again.step == 2
+
+
+def test_a_package_that_is_missing_is_named(data: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torch.utils.tensorboard", None)
+        with pytest.raises(ConfigurationError, match="pip install tensorboard"):
+            run(data, tmp_path / "out", options(), tensorboard=True)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "accelerate", None)
+        with pytest.raises(ConfigurationError, match="pip install accelerate"):
+            run(data, tmp_path / "out", options())
 
 
 @pytest.mark.parametrize(

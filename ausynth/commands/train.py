@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _LINE_EVERY = 30.0
+_STEPS, _GUIDANCE, _READINGS = 8, 2.0, 2  # the generator's defaults
 
 train = typer.Typer(help="Train a generator on stored faces.", no_args_is_help=True)
 
@@ -64,7 +65,7 @@ def maugen(
     precision: Annotated[Literal["auto", "bf16", "no"], typer.Option(help="auto: bf16 on CUDA.")] = "auto",
     device: Annotated[Literal["auto", "cpu"], typer.Option(help="auto: what accelerate finds.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
-    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: the end only.")] = 1000,
+    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints; 0: the end only.")] = 500,
     sample_every: Annotated[int, typer.Option(min=0, help="Steps between grids of samples; 0: the end only.")] = 1000,
     oversample: Annotated[float, typer.Option(min=0, max=1, help="How much more often rare AUs are shown.")] = 0.5,
     hold_out: Annotated[
@@ -82,10 +83,12 @@ def maugen(
     from rich.console import Console
 
     from ausynth.generators.maugen import config as configs
+    from ausynth.generators.maugen.cost import flops_of_pass, passes_of_picture
     from ausynth.generators.maugen.data import TrainingSet
     from ausynth.generators.maugen.options import TrainOptions
     from ausynth.generators.maugen.trainer import train as run
     from ausynth.generators.maugen.wording import default_describe
+    from ausynth.ranks import place_among_ranks
 
     changes: dict[str, Any] = {"image_size": image_size, "mask": mask}
     config = configs.preset(preset, **{name: value for name, value in changes.items() if value is not None})
@@ -114,10 +117,21 @@ def maugen(
     )
     torch.manual_seed(seed)  # the fresh weights
     pipeline = _pipeline(config.replace(aus=faces.aus), preset, base)
-    console = Console(soft_wrap=True, highlight=False)
+    is_first = place_among_ranks(None, None)[0] == 0
+    console = Console(soft_wrap=True, highlight=False, quiet=not is_first)
     parts = ", ".join(f"{name} {count / 1e6:.1f}M" for name, count in pipeline.model.describe_parts())
     console.print(f"{len(faces):,} pictures of {faces.people.shape[1]:,} people, {len(faces.aus)} AUs; {parts}.")
-    with _shown(steps) as show:
+    # Weights, gradients, Adam's two moments and the average, in float32.
+    console.print(
+        f"Training holds {20 * pipeline.model.num_parameters() / 1e9:,.1f} GB of weights and their state, "
+        "beside a batch's activations."
+    )
+    passes = passes_of_picture(_STEPS, _GUIDANCE, _READINGS)
+    console.print(
+        f"A pass costs {flops_of_pass(pipeline.maugen) / 1e9:,.1f} GFLOP a picture; a picture and its label take "
+        f"{passes} passes ({_STEPS} steps with guidance, {_READINGS} readings)."
+    )
+    with _shown(steps, quiet=not is_first) as show:
         trained = run(
             pipeline,
             faces,
@@ -148,13 +162,13 @@ def _pipeline(config: MAUGenConfig, preset: str, base: Path | None) -> MAUGenPip
 
 
 @contextmanager
-def _shown(steps: int) -> Iterator[Callable[[Standing], None]]:
+def _shown(steps: int, *, quiet: bool) -> Iterator[Callable[[Standing], None]]:
     """Give a function that shows how far training is: as a bar, or in a log now and then as a line."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, quiet=quiet)
     columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"), TimeElapsedColumn(), Remaining())
     said = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:

@@ -22,7 +22,6 @@ from ausynth.generators.maugen.config import MAUGenConfig
 __all__ = [
     "RECORD",
     "Resumed",
-    "load_bank",
     "load_record",
     "name_of",
     "newest",
@@ -32,7 +31,7 @@ __all__ = [
 ]
 
 RECORD: Final = "training.json"
-_BANK, _WEIGHTS, _OPTIMIZER, _STATE = "bank.safetensors", "weights.safetensors", "optimizer.safetensors", "state.json"
+_WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 _NAME: Final = re.compile(r"step-(\d{8})")
 
 
@@ -75,7 +74,6 @@ def save(
     *,
     weights: Mapping[str, Tensor],
     optimizer: Mapping[str, Tensor],
-    bank: Tensor | None,
     record: Mapping[str, Any],
     state: Mapping[str, Any],
     keep: int = 2,
@@ -85,10 +83,9 @@ def save(
     Args:
         folder: of the training.
         step: steps that were done.
-        pipeline: a MAUGenPipeline whose model holds the averaged weights.
+        pipeline: a MAUGenPipeline whose model holds the averaged weights, with its people.
         weights: those in training, by name.
         optimizer: what `optimizer_tensors` gives.
-        bank: (P, T, D) identity tokens of people that a generator may show and mix.
         record: what is to be known of the training, as JSON.
         state: what the training itself needs to go on, as JSON.
         keep: how many checkpoints stay, 1 or more.
@@ -103,8 +100,6 @@ def save(
     aside.mkdir(parents=True)
     try:
         pipeline.save_pretrained(aside, safe_serialization=True)
-        if bank is not None:
-            save_file({"tokens": bank.detach().cpu().contiguous()}, aside / _BANK)
         (aside / RECORD).write_text(json.dumps(record, indent=1) + "\n")
         training = aside / "training"
         training.mkdir()
@@ -186,12 +181,6 @@ def load_record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
     record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return record
-
-
-def load_bank(folder: Path) -> Tensor | None:
-    """Return the identity tokens (P, T, D) of a checkpoint, None where it has none."""
-    path = folder / _BANK
-    return load_file(path)["tokens"] if path.is_file() else None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:

@@ -95,7 +95,7 @@ class MAUGenConfig:
     unet: Mapping[str, Any] | None = None
     token_width: int = 128
     text: Text = "small"
-    text_length: int = 64
+    text_length: int = 96
     text_layers: int = 2
     text_buckets: int = 1024
     identity_tokens: int = 4

@@ -61,6 +61,13 @@ class TrainingSet:
             shows each once an epoch.
         hold_out: parts or subjects of real sets that are left out, as of `MixedStream`.
 
+    Attributes:
+        describe: as given.
+        aus: the label space.
+        labels: of all N pictures.
+        people: (2, P): store and identity of each person.
+        person: (N,) which of them each picture shows.
+
     Raises:
         ConfigurationError: no pictures, no label that is wanted, nobody with two pictures, an unknown subject.
         StoreError: a folder is no store, or is damaged.
@@ -79,7 +86,7 @@ class TrainingSet:
     ) -> None:
         if not folders:
             raise ConfigurationError("no data to train on", expected="at least one store", do="give --data FOLDER")
-        self.size, self.seed, self._describe = size, seed, describe
+        self.size, self.seed, self.describe = size, seed, describe
         self.stores = [Store(Path(folder).expanduser()) for folder in folders]
         self.aus = facs.label_space(aus) if aus is not None else facs.union(*(s.recipe.aus for s in self.stores))
         self.hold_out = tuple(hold_out)
@@ -186,7 +193,7 @@ class TrainingSet:
         exemplars[~has] = 0
         labels = self.labels[rows]
         said = np.nan_to_num(labels.intensity)
-        prompts = tuple(self._describe(said[b], self.aus, int(words[b])) for b in range(len(rows)))
+        prompts = tuple(self.describe(said[b], self.aus, int(words[b])) for b in range(len(rows)))
         return Faces(images, exemplars, has, labels, prompts)
 
     def portraits(self, most: int) -> NDArray[np.uint8]:

@@ -11,25 +11,20 @@ from typing import Any, Final, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ausynth import facs
 from ausynth.errors import ConfigurationError, StoreError, require_whole
 from ausynth.generators.base import Conditions, Generated
 from ausynth.generators.maugen import checkpoint
 from ausynth.generators.maugen.pipeline import MAUGenPipeline
-from ausynth.generators.maugen.wording import Describe, default_describe
+from ausynth.generators.maugen.wording import Describe, name_of, named, wording_fingerprint
 from ausynth.labels import Labels
-from ausynth.naming import fingerprint_of
-from ausynth.schedule import random_bits, uniform
+from ausynth.schedule import random_bits
 
 __all__ = ["MAUGenGenerator"]
 
 _VERSION: Final = 1
 """Raised with every change that alters a bit of a picture: it is part of the fingerprint."""
-
-_MIXED: Final = 3
-_LEAST_SHARE: Final = 0.1
 
 
 class MAUGenGenerator:
@@ -38,9 +33,8 @@ class MAUGenGenerator:
     >>> generator = ausynth.load_generator("faces/mini")  # doctest: +SKIP
     >>> smile = np.array([[4.0 if au == 12 else 0 for au in generator.aus]])  # doctest: +SKIP
 
-    An identity is a number: a mixture of the identity tokens of three people of the checkpoint's bank, who and in which
-    shares follows from the number. [C] Each counts for at least a tenth, so that nobody of them is shown as they are.
-    Pictures of a block depend on each other by rounding alone.
+    An identity is a number, and a mixture of people of the checkpoint's bank (`People`). Pictures of a block depend on
+    each other by rounding alone.
 
     Args:
         path: of a checkpoint or training folder.
@@ -50,13 +44,15 @@ class MAUGenGenerator:
         readings: how many noised copies a label is read from.
         block_size: how many pictures are made together.
         precision: "bf16" or "no" (float32); "auto" is bf16 on CUDA.
-        describe: makes a prompt of intensities where none is given; see `wording.default_describe`.
+        describe: makes a prompt of intensities where none is given; default the words that it was trained with.
         aus: the label space that is expected; None takes the checkpoint's.
 
     Attributes:
         trained_on: the subjects of real sets, as "set:subject", whose pictures trained it.
         licence: of its training data.
         record: what the checkpoint says of its training.
+        reads_prompts: whether it knows the words of `ausynth.text`.
+        describe: makes a prompt of intensities, where none is given.
 
     Raises:
         ConfigurationError: no checkpoint there, one of another label space or without a bank, an option out of range.
@@ -100,21 +96,20 @@ class MAUGenGenerator:
         self.trained_on: tuple[str, ...] = tuple(self.record.get("trained_on", ()))
         licences = sorted({str(each["licence"]) for each in self.record.get("data", ()) if each.get("licence")})
         self.licence = "painted by a network trained on: " + ("; ".join(licences) if licences else "unknown")
-        self._describe = describe or default_describe()
+        self.describe = describe or named(self.record.get("wording", "plain"))
+        self.reads_prompts = name_of(self.describe) == "text"
         self._steps, self._guidance, self._readings = steps, guidance, readings
         half = precision == "bf16" or (precision == "auto" and self.device.startswith("cuda"))
         self._half = half
-        bank = checkpoint.load_bank(folder)
-        if config.identity and (bank is None or len(bank) < 2):
+        if config.identity and self.pipeline.people is None:
             raise ConfigurationError(
-                f"the checkpoint {folder} has {'no bank of identities' if bank is None else 'a bank of one person'}",
-                expected="bank.safetensors with two people or more, which training writes",
-                do="use MAUGenPipeline with exemplars of your own, or train with more people",
+                f"the checkpoint {folder} has no bank of identities",
+                expected="bank.safetensors, which training writes",
+                do="use MAUGenPipeline with exemplars of your own, or train with bank above 0",
             )
-        self._bank = bank.to(self.device) if bank is not None and config.identity else None
         self.pipeline.to(self.device)
         self.pipeline.set_progress_bar_config(disable=True)
-        options = [steps, float(guidance), readings, block_size, half, fingerprint_of(self._describe, "describe")]
+        options = [steps, float(guidance), readings, block_size, half, wording_fingerprint(self.describe)]
         self.fingerprint = _fingerprint(folder, [self.name, _VERSION, *options])
 
     def generate(self, conditions: Conditions) -> Generated:
@@ -144,7 +139,7 @@ class MAUGenGenerator:
         prompts = conditions.prompt
         if prompts is None:
             prompts = [
-                self._describe(row, self.aus, int(seed))
+                self.describe(row, self.aus, int(seed))
                 for row, seed in zip(conditions.intensity, conditions.noise.tolist(), strict=True)
             ]
         # Different people with one noise are different pictures, and so is the same person with another noise.
@@ -154,7 +149,7 @@ class MAUGenGenerator:
             made = self.pipeline(
                 list(prompts),
                 intensities=conditions.intensity,
-                identity=self._people(conditions.identity),
+                identity=conditions.identity if self.pipeline.maugen.identity else None,
                 num_inference_steps=self._steps,
                 guidance_scale=self._guidance,
                 generator=seeds.astype(np.int64).tolist(),
@@ -162,22 +157,6 @@ class MAUGenGenerator:
                 output_type="np",
             )
         return made.images, made.labels
-
-    def _people(self, numbers: NDArray[np.int64]) -> Tensor | None:
-        """Return the identity tokens (B, T, D) of people: mixtures of the bank's."""
-        if self._bank is None:
-            return None
-        size = len(self._bank)
-        mixed = min(_MIXED, size)
-        # The bank's people in an order of the number's own: the first few of it, none twice.
-        order_BP = random_bits(0, "maugen who", numbers[:, None], np.arange(size)).argsort(axis=1, kind="stable")
-        # Exponential numbers, normalised, are uniform over all mixtures; nobody's share goes below a tenth.
-        drawn_BM = -np.log(1 - uniform(0, "maugen share", numbers[:, None], np.arange(mixed)))
-        shares_BM = _LEAST_SHARE + (1 - mixed * _LEAST_SHARE) * drawn_BM / drawn_BM.sum(1, keepdims=True)
-        place = self._bank.device
-        tokens_BMTD = self._bank[torch.from_numpy(order_BP[:, :mixed]).to(place)]
-        shares = torch.from_numpy(shares_BM.astype(np.float32)).to(place)
-        return (tokens_BMTD * shares[..., None, None]).sum(1)
 
 
 def _device(name: str | None) -> torch.device:
@@ -203,6 +182,9 @@ def _folder(path: str | Path) -> Path:
 
 
 def _load(folder: Path) -> MAUGenPipeline:
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()  # a bar that is over before it is seen, in the middle of a stream's output
     try:
         pipeline: MAUGenPipeline = MAUGenPipeline.from_pretrained(folder, local_files_only=True)
     except Exception as error:
@@ -211,6 +193,8 @@ def _load(folder: Path) -> MAUGenPipeline:
             expected="what training wrote there",
             do="restore the folder, or take an older checkpoint",
         ) from error
+    finally:
+        logging.enable_progress_bar()
     pipeline.model.eval().requires_grad_(False)
     for part in (pipeline.model, pipeline.vae, pipeline.text_encoder):
         for parameter in () if part is None else part.parameters():

@@ -124,8 +124,9 @@ class MAUGenModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         kept = self.maugen.query_ema if keep is None else keep
         return (kept * c_au + (1 - kept) * queries).detach()
 
+    @torch.no_grad()
     def first_c_au(self, text_encoder: Any, count: int) -> Tensor:
-        """Return C_AU(0) (B, A, D): the text embeddings of the AUs' descriptions, the same for all B = `count`."""
+        """Return C_AU(0) (B, A, D), detached: text embeddings of the AUs' descriptions, the same for all `count`."""
         tokens = text_encoder.tokenize(au_descriptions(self.maugen.aus)).to(self.device)
         embedded: Tensor = text_encoder(tokens)[1]
         return embedded.to(self.device).expand(count, -1, -1)

@@ -43,9 +43,11 @@ class Auxiliaries:
     below: float = 0.3
 
     @property
-    def any(self) -> bool:
-        """Return whether any loss needs a picture."""
-        return bool(self.detectors) or self.identity is not None or self.image_embedding is not None
+    def losses(self) -> tuple[str, ...]:
+        """Return the names of the losses on pictures that there are networks for."""
+        said = self.image_embedding is not None and self.text_embedding is not None
+        there = {"image_label": bool(self.detectors), "identity": self.identity is not None, "text_image": said}
+        return tuple(name for name, is_there in there.items() if is_there)
 
 
 @dataclass(frozen=True)
@@ -170,8 +172,10 @@ class Objective(nn.Module):
             "intensity": losses.text_label_loss(out.labels.intensity, batch["intensity"]),
             "occurrence": losses.occurrence_loss(out.labels.logits, batch["occurrence"]),
         }
+        # Each process names the same losses in every step, judged or not: they are averaged over processes by name.
+        found |= {name: prediction.new_zeros(()) for name in options.auxiliaries.losses}
         judged = times < options.auxiliaries.below
-        if options.auxiliaries.any and judged.any():
+        if options.auxiliaries.losses and judged.any():
             painted = wired.codec.decode(wired.process.clean(prediction, noisy, times)[judged])
             found |= self._judge(painted, exemplars[judged], out, batch, judged)
         return found

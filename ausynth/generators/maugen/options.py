@@ -49,7 +49,7 @@ class TrainOptions:
     adaptive: Adaptive = "none"
     adaptive_every: int = 10
     weights: Mapping[str, float] = field(default_factory=lambda: {"intensity": 0.2, "occurrence": 0.2})
-    save_every: int = 1000
+    save_every: int = 500
     sample_every: int = 1000
     log_every: int = 10
     keep: int = 2

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ausynth import facs
 from ausynth.errors import ConfigurationError
 from ausynth.generators.maugen.codec import codec_of, to_bytes, to_signed
 from ausynth.generators.maugen.config import MAUGenConfig
+from ausynth.generators.maugen.inputs import count_of_seeds, draw_noise, label_vectors, pictures, spread
 from ausynth.generators.maugen.model import MAUGenModel
 from ausynth.generators.maugen.objective import Wired
+from ausynth.generators.maugen.people import People
 from ausynth.generators.maugen.process import process_of
-from ausynth.generators.maugen.sampling import Asked, Read, noise_of, read_labels, sample
+from ausynth.generators.maugen.sampling import Asked, Read, read_labels, sample
 from ausynth.generators.maugen.text_encoder import CLIPText
 from ausynth.labels import DEFAULT_THRESHOLD, Labels
 
@@ -46,7 +48,7 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
     """Paints faces and labels them.
 
     >>> pipeline = MAUGenPipeline.from_pretrained("checkpoint")  # doctest: +SKIP
-    >>> made = pipeline("marked lip corner puller", intensities={12: 3}, identity=7)  # doctest: +SKIP
+    >>> made = pipeline("a marked smile", intensities={12: 3}, identity=7)  # doctest: +SKIP
     >>> made.images[0], made.labels.intensity  # doctest: +SKIP
 
     Args:
@@ -54,6 +56,9 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
         scheduler: a solver of diffusers that fits its prediction: FlowMatchEulerDiscreteScheduler for x0, any DDPM-like
             one for epsilon.
         vae, text_encoder, tokenizer: of Stable Diffusion, where the model's configuration asks for them.
+
+    Attributes:
+        people: whom an identity's number is; None where the checkpoint has no bank.
     """
 
     _optional_components = ["vae", "text_encoder", "tokenizer"]  # noqa: RUF012 (the library's convention)
@@ -64,6 +69,21 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.register_modules(model=model, scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
+        self.people: People | None = None
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **options: Any) -> MAUGenPipeline:
+        """Return the pipeline that `save_pretrained` wrote, with its people; see `DiffusionPipeline`."""
+        pipeline: MAUGenPipeline = super().from_pretrained(pretrained_model_name_or_path, **options)
+        if Path(pretrained_model_name_or_path).is_dir():
+            pipeline.people = People.load(Path(pretrained_model_name_or_path))
+        return pipeline
+
+    def save_pretrained(self, save_directory: Any, **options: Any) -> None:
+        """Write the pipeline with its people into a folder, weights as safetensors; see `DiffusionPipeline`."""
+        super().save_pretrained(save_directory, **options)
+        if self.people is not None:
+            self.people.save(Path(save_directory))
 
     @property
     def maugen(self) -> MAUGenConfig:
@@ -117,8 +137,8 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
             prompt: one text or B texts; None says nothing.
             intensities: (A,) or (B, A), 0-5, NaN for what is left open, or {AU: intensity} with 0 for the others; None
                 leaves all open.
-            identity: exemplars: a PIL picture, (H, W, 3) or (B, H, W, 3) uint8, or tokens (B, T, D) that
-                `model.identify` gave; None for nobody in particular.
+            identity: a person's number or B of them, int64 (see `people`), or exemplars: a PIL picture, (H, W, 3) or
+                (B, H, W, 3) uint8, or tokens (B, T, D) that `model.identify` gave; None for nobody in particular.
             num_inference_steps: of the solver.
             guidance_scale: how much the expression is exaggerated; 1 costs half.
             generator: a torch generator, one for each sample, or seeds; None draws anew.
@@ -133,18 +153,18 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
         config, device = self.maugen, self.model.device
         wired = self.wired()
         prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
-        asked_NA = _intensities(intensities, config.aus)
-        exemplars = None if identity is None else _tokens(self.model, identity, device)
-        count = max(len(prompts), len(asked_NA), 0 if exemplars is None else len(exemplars), _seeds(generator))
-        tokens = wired.text.tokenize(_spread(prompts, count, "prompt"))
+        asked_NA = label_vectors(intensities, config.aus)
+        exemplars = None if identity is None else self._identify(identity)
+        count = max(len(prompts), len(asked_NA), 0 if exemplars is None else len(exemplars), count_of_seeds(generator))
+        tokens = wired.text.tokenize(spread(prompts, count, "prompt"))
         asked = Asked(
             tokens.to(device),
-            torch.from_numpy(np.stack(_spread(list(asked_NA), count, "intensities"))).to(device),
-            None if exemplars is None else torch.stack(_spread(list(exemplars), count, "identity")),
+            torch.from_numpy(np.stack(spread(list(asked_NA), count, "intensities"))).to(device),
+            None if exemplars is None else torch.stack(spread(list(exemplars), count, "identity")),
             background=self._background(wired, mask, background, count),
         )
         shape = (config.latent_channels, config.latent_size, config.latent_size)
-        first, *more = (_noise(generator, count, shape, draw) for draw in range(1 + readings))
+        first, *more = (draw_noise(generator, count, shape, draw) for draw in range(1 + readings))
         with self.progress_bar(total=num_inference_steps) as bar:
             sampled = sample(
                 self.model,
@@ -168,6 +188,25 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
             decoded=labels_of(sampled.decoded, config.aus),
         )
 
+    def _identify(self, identity: Any) -> Tensor:
+        config, device = self.maugen, self.model.device
+        if not config.identity:
+            raise ConfigurationError("an identity for a model that knows none", expected="identity=None")
+        if isinstance(identity, Tensor) and identity.shape[1:] == (config.identity_tokens, config.token_width):
+            given: Tensor = identity.to(device, torch.float32)
+            return given
+        if isinstance(identity, int) or (isinstance(identity, np.ndarray) and identity.dtype == np.int64):
+            numbers = np.atleast_1d(np.asarray(identity, np.int64))
+            if self.people is None or numbers.ndim != 1 or (numbers < 0).any():
+                raise ConfigurationError(
+                    f"identity {identity!r}"
+                    + (" for a pipeline without a bank of people" if self.people is None else ""),
+                    expected="a number, 0 or more, for a checkpoint with a bank; or a picture of the person",
+                )
+            return self.people.tokens(numbers).to(device)
+        tokens: Tensor = self.model.identify(to_signed(pictures(identity, config.image_size)).to(device))
+        return tokens
+
     def _background(self, wired: Wired, mask: Any, background: Any, count: int) -> tuple[Tensor, Tensor] | None:
         if mask is None and background is None:
             return None
@@ -180,9 +219,14 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
                 expected="a mask and a background, for a model with inpainting channels",
             )
         mask_BHW = torch.as_tensor(np.asarray(mask, np.float32), device=device)
+        if mask_BHW.shape[-2:] != (config.image_size, config.image_size) or mask_BHW.ndim > 3:
+            raise ConfigurationError(
+                f"a mask of shape {tuple(mask_BHW.shape)}",
+                expected=f"({config.image_size}, {config.image_size}) pixels",
+            )
         mask_BHW = mask_BHW.expand(count, *mask_BHW.shape[-2:])
-        pictures = to_signed(_pictures(background, config.image_size)).to(device)
-        latent = wired.codec.encode(pictures * (mask_BHW[:, None] < 0.5))
+        shown = to_signed(pictures(background, config.image_size)).to(device)
+        latent = wired.codec.encode(shown * (mask_BHW[:, None] < 0.5))
         return torch.nn.functional.adaptive_max_pool2d(mask_BHW[:, None], config.latent_size), latent.expand(
             count, -1, -1, -1
         )
@@ -201,85 +245,3 @@ def labels_of(read: Read, aus: tuple[int, ...], threshold: float = DEFAULT_THRES
     probability_BA = read.probability.float().clamp(0, 1).cpu().numpy()
     confidence_BA = np.where(intensity_BA >= threshold, probability_BA, 1 - probability_BA)
     return Labels.from_intensity(aus, intensity_BA, threshold=threshold, confidence=confidence_BA)
-
-
-def _intensities(given: Any, aus: tuple[int, ...]) -> NDArray[np.float32]:
-    if given is None:
-        return np.full((1, len(aus)), np.nan, np.float32)
-    if isinstance(given, dict):
-        unknown = sorted(set(given) - set(aus))
-        if unknown:
-            names = ", ".join(str(facs.ACTION_UNITS.get(au, f"AU{au}")) for au in unknown)
-            raise ConfigurationError(f"intensities for {names}", expected=f"AUs of the model: {aus}")
-        given = [given.get(au, 0.0) for au in aus]
-    values_NA = np.atleast_2d(np.asarray(given, np.float32))
-    if values_NA.shape[1] != len(aus):
-        raise ConfigurationError(
-            f"intensities have {values_NA.shape[1]} columns", expected=f"{len(aus)}, one for each of {aus}"
-        )
-    known = values_NA[~np.isnan(values_NA)]
-    if known.size and not (known.min() >= 0 and known.max() <= 5):
-        raise ConfigurationError(f"intensities from {known.min():g} to {known.max():g}", expected="0-5, or NaN")
-    return values_NA
-
-
-def _tokens(model: MAUGenModel, identity: Any, device: torch.device) -> Tensor:
-    config = model.maugen
-    if not config.identity:
-        raise ConfigurationError("an identity for a model that knows none", expected="identity=None")
-    if isinstance(identity, Tensor) and identity.shape[1:] == (config.identity_tokens, config.token_width):
-        return identity.to(device, torch.float32)
-    tokens = model.identify(to_signed(_pictures(identity, config.image_size)).to(device))
-    assert tokens is not None
-    return tokens
-
-
-def _pictures(given: Any, size: int) -> Tensor:
-    """Return pictures as (B, size, size, 3) uint8."""
-    import cv2
-
-    rows = given if isinstance(given, list | tuple) else [given]
-    arrays = [each for row in rows for each in _arrays(np.asarray(row))]
-    return torch.from_numpy(
-        np.stack(
-            [
-                each if each.shape[0] == size else cv2.resize(each, (size, size), interpolation=cv2.INTER_AREA)
-                for each in arrays
-            ]
-        )
-    )
-
-
-def _arrays(pixels: NDArray[Any]) -> list[NDArray[np.uint8]]:
-    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
-        raise ConfigurationError(
-            f"a picture of shape {pixels.shape}, {pixels.dtype}", expected="(H, W, 3) or (B, H, W, 3) uint8, or PIL RGB"
-        )
-    return list(pixels if pixels.ndim == 4 else pixels[None])
-
-
-def _spread(rows: list[Any], count: int, name: str) -> list[Any]:
-    if len(rows) not in (1, count):
-        raise ConfigurationError(f"{len(rows)} of {name} for {count} samples", expected=f"1 or {count}")
-    return rows * count if len(rows) == 1 else rows
-
-
-def _seeds(generator: Any) -> int:
-    return len(generator) if isinstance(generator, Sequence) else 1
-
-
-def _noise(generator: Any, count: int, shape: tuple[int, ...], draw: int) -> Tensor:
-    """Return (count, *shape) noise; `draw` tells the draws of one call with seeds apart."""
-    if generator is None or isinstance(generator, torch.Generator):
-        where = "cpu" if generator is None else generator.device
-        return torch.randn(count, *shape, generator=generator, device=where)
-    if isinstance(generator, int):
-        generator = [generator + row for row in range(count)]
-    if len(generator) != count:
-        raise ConfigurationError(f"{len(generator)} generators for {count} samples", expected=f"one, or {count}")
-    if all(isinstance(each, torch.Generator) for each in generator):
-        return torch.cat([torch.randn(1, *shape, generator=each, device=each.device) for each in generator])
-    from ausynth.schedule import random_bits
-
-    words = random_bits(draw, "maugen noise", np.asarray([int(seed) for seed in generator], np.int64))
-    return noise_of((words >> np.uint64(1)).astype(np.int64).tolist(), shape)

@@ -85,5 +85,6 @@ def _parts(folder: Path) -> tuple[Any, Any, Any, Any, Any]:
         AutoencoderKL.from_pretrained(folder, subfolder="vae", **options),
         CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", **options),
         CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer", **options),
-        DDIMScheduler.from_pretrained(folder, subfolder="scheduler", **options),
+        # A configuration of another scheduler may say nothing of clipping, and DDIM's default is for pixels.
+        DDIMScheduler.from_pretrained(folder, subfolder="scheduler", clip_sample=False, **options),
     )

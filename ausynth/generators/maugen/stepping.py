@@ -96,7 +96,7 @@ class Stepper:
         losses: dict[str, Tensor] = self._objective(batch, self._draws(number, len(batch["images"])))
         weights = self._weigh(number, losses)
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
-        fine = self._all(bool(torch.isfinite(total)))
+        fine = self.agreed(bool(torch.isfinite(total)))
         if fine:
             accelerator.backward(total)
             norm = accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip)
@@ -114,11 +114,11 @@ class Stepper:
         shape = (count, config.latent_channels, config.latent_size, config.latent_size)
         return Draws.of(int(word >> np.uint64(1)), shape, self.accelerator.device)
 
-    def _all(self, fine: bool) -> bool:
-        """Return whether all processes say so: all take a step, or none does."""
+    def agreed(self, mine: bool) -> bool:
+        """Return whether all processes say so: what one does and another does not would leave them waiting for ever."""
         if self.accelerator.num_processes == 1:
-            return fine
-        said = torch.tensor([fine], device=self.accelerator.device)
+            return mine
+        said = torch.tensor([mine], device=self.accelerator.device)
         return bool(self.accelerator.gather(said).all())
 
     def _weigh(self, number: int, losses: Mapping[str, Tensor]) -> dict[str, float]:

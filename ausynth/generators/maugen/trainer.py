@@ -24,8 +24,10 @@ from ausynth.generators.maugen.data import Faces, TrainingSet
 from ausynth.generators.maugen.dropping import Dropping
 from ausynth.generators.maugen.objective import Auxiliaries, Objective
 from ausynth.generators.maugen.options import TrainOptions
+from ausynth.generators.maugen.people import People
 from ausynth.generators.maugen.pipeline import MAUGenPipeline
 from ausynth.generators.maugen.stepping import Stepper
+from ausynth.generators.maugen.wording import name_of
 
 __all__ = ["Standing", "Trained", "train"]
 
@@ -152,7 +154,9 @@ class _Run:
                 self.step += 1
                 self._note(found, writer)
                 show(Standing(self.step, options.steps, dict(self.losses), self.stepper.skipped))
-                late = options.minutes is not None and time.monotonic() - began > 60 * options.minutes
+                late = options.minutes is not None and not self.stepper.agreed(
+                    time.monotonic() - began <= 60 * options.minutes
+                )
                 ends = late or self.step == options.steps
                 if self.is_main and (ends or _due(self.step, options.sample_every)):
                     self._draw()
@@ -235,13 +239,13 @@ class _Run:
             weights = {name: each.detach().clone() for name, each in self.model.named_parameters()}
             options = {"seed": self.options.seed, "batch_size": self.options.batch_size, "losses": self.losses}
             with self._averaged():
+                self.pipeline.people = self._people()
                 path = checkpoint.save(
                     self.out,
                     self.step,
                     self.pipeline,
                     weights=weights,
                     optimizer=self.stepper.tensors,
-                    bank=self._bank(),
                     record=self._record(),
                     state={**self.stepper.state, **options},
                     keep=self.options.keep,
@@ -250,12 +254,12 @@ class _Run:
         return path
 
     @torch.no_grad()
-    def _bank(self) -> Tensor | None:
+    def _people(self) -> People | None:
         if not self.model.maugen.identity or not self.options.bank:
             return None
         portraits = torch.from_numpy(self.data.portraits(self.options.bank))
         tokens = [self.model.identify(to_signed(part).to(self.model.device)) for part in torch.split(portraits, 64)]
-        return torch.cat(tokens).float().cpu()
+        return People(torch.cat(tokens).float().cpu()) if len(portraits) > 1 else None
 
     def _record(self) -> dict[str, Any]:
         return {
@@ -269,6 +273,7 @@ class _Run:
             "data": self.data.record,
             "trained_on": list(self.data.trained_on),
             "held_out": list(self.data.hold_out),
+            "wording": name_of(self.data.describe),
         }
 
 
@@ -279,7 +284,6 @@ def _due(step: int, every: int) -> bool:
 def _accelerator(precision: str, device: str | None) -> Any:
     try:
         from accelerate import Accelerator
-        from accelerate.utils import DistributedDataParallelKwargs
     except ImportError as error:
         raise ConfigurationError(
             "training needs the package accelerate, which is not installed",
@@ -288,9 +292,7 @@ def _accelerator(precision: str, device: str | None) -> Any:
         ) from error
     on_cuda = torch.cuda.is_available() and device != "cpu"
     mixed = {"auto": "bf16" if on_cuda else "no", "bf16": "bf16", "no": "no"}[precision]
-    # A dropped condition leaves parameters without a gradient.
-    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
-    return Accelerator(mixed_precision=mixed, cpu=device == "cpu", kwargs_handlers=handlers)
+    return Accelerator(mixed_precision=mixed, cpu=device == "cpu")
 
 
 @contextlib.contextmanager

@@ -5,15 +5,27 @@ Anything that turns intensities into a text will do: (intensity (A,), aus, seed)
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
 from ausynth import facs
+from ausynth.errors import ConfigurationError
 from ausynth.labels import Floats
+from ausynth.naming import fingerprint_of
 
-__all__ = ["Describe", "au_descriptions", "default_describe", "plain_words"]
+__all__ = [
+    "Describe",
+    "au_descriptions",
+    "default_describe",
+    "name_of",
+    "named",
+    "plain_words",
+    "wording_fingerprint",
+]
 
 Describe = Callable[[Floats, Sequence[int], int], str]
 
@@ -44,9 +56,44 @@ def plain_words(intensity: Floats, aus: Sequence[int], seed: int = 0) -> str:  #
 
 def default_describe() -> Describe:
     """Return `ausynth.text.describe` where this version has it, else `plain_words`."""
-    try:
-        from ausynth.text import describe  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
+    return named("text") if importlib.util.find_spec("ausynth.text") is not None else plain_words
+
+
+def name_of(describe: Describe) -> str:
+    """Return what a checkpoint remembers of the words that it was trained with: "text", "plain", or a function's name.
+
+    >>> name_of(plain_words)
+    'plain'
+    """
+    if describe is plain_words:
+        return "plain"
+    return "text" if _is_text(describe) else fingerprint_of(describe, "describe")
+
+
+def named(name: str) -> Describe:
+    """Return the function that `name_of` named.
+
+    Raises:
+        ConfigurationError: a function that is none of the library's.
+    """
+    if name == "plain":
         return plain_words
-    chosen: Describe = describe
-    return chosen
+    if name != "text" or importlib.util.find_spec("ausynth.text") is None:
+        raise ConfigurationError(
+            f"a checkpoint that was trained with prompts by {name!r}",
+            expected="'plain', or 'text' in a version that has ausynth.text",
+            do="give the function itself: describe=",
+        )
+    describe: Describe = importlib.import_module("ausynth.text").describe
+    return describe
+
+
+def wording_fingerprint(describe: Describe) -> str:
+    """Return a hash or name of the words: other words are other pictures."""
+    if not _is_text(describe):
+        return name_of(describe)
+    return f"text {importlib.import_module('ausynth.text').fingerprint()}"
+
+
+def _is_text(describe: Describe) -> bool:
+    return getattr(describe, "__module__", "").startswith("ausynth.text")
