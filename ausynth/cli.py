@@ -15,6 +15,7 @@ from ausynth.commands.bench import bench
 from ausynth.commands.cache import cache
 from ausynth.commands.doctor import doctor
 from ausynth.commands.export import export
+from ausynth.commands.identity import identity
 from ausynth.commands.prepare import prepare
 from ausynth.commands.preview import preview
 from ausynth.commands.simulate import simulate
@@ -101,6 +102,7 @@ app.command()(export)
 app.command()(balance)
 app.command()(bench)
 app.add_typer(cache, name="cache")
+app.add_typer(identity, name="identity")
 
 
 if __name__ == "__main__":

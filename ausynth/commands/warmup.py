@@ -81,6 +81,9 @@ def warmup(
         typer.Option(help="What labels aim at: soft (as streams do by default), hard, natural, uniform, none."),
     ] = None,
     identities: Annotated[int | None, typer.Option(help="How many synthetic people there are.")] = None,
+    guard: Annotated[
+        bool | None, typer.Option("--guard", help="Keep out faces that are too like a held-out person.")
+    ] = None,
 ) -> None:
     """Generate a stream's synthetic samples ahead of training, into its cache, on many processes or machines.
 
@@ -109,6 +112,7 @@ def warmup(
         "fold": fold,
         "aus": None if aus is None else label_space(aus),
         "identities": identities,
+        "guard": guard,
     }
     options = read_options(config) if config is not None else {}
     options |= {name: value for name, value in flags.items() if value is not None}

@@ -111,11 +111,11 @@ class Generator(Protocol):
 
     Five members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA stream
     of its own, and refused in worker processes. `licence` says under which terms its pictures may be passed on (those
-    of its training data): it goes into caches and exports. `label(conditions) -> Labels` gives the labels that `generate`
-    would, where that is quicker than making the pictures. `trained_on` names the subjects of data sets who trained it,
-    `("disfa:SN001", ...)`: a stream that holds one of them out refuses it, and caches record it. `people` lists who its
-    identity numbers stand for, where it does not make a person of every number: number n is the n-th of them, each with
-    at least `name` and `source` (see `samplers.people.PersonLike`).
+    of its training data): it goes into caches and exports. `label(conditions) -> Labels` gives the labels that
+    `generate` would, where that is quicker than making the pictures. `trained_on` names the subjects of data sets who
+    trained it, `("disfa:SN001", ...)`: a stream that holds one of them out refuses it, and caches record it. `people`
+    lists who its identity numbers stand for, where it does not make a person of every number: number n is the n-th of
+    them, each with at least `name` and `source` (see `samplers.people.PersonLike`).
     """
 
     @property
