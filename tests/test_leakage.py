@@ -221,8 +221,7 @@ def test_the_plan_has_the_guard_in_it():
     assert stream_of(guard_of([1, 2])).plan == plans[1]
 
 
-@pytest.mark.parametrize("block_size", [1, 8])
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize(("start", "block_size"), [("fork", 1), ("fork", 8), ("spawn", 8)])
 @pytest.mark.timeout(300)
 def test_workers_with_a_guard_do_not_hang_and_see_the_same(start, block_size):
     import faiss
