@@ -21,6 +21,9 @@ __all__ = ["KINDS", "IdentityReport", "Pair", "Real", "pair_sheet", "report_iden
 
 KINDS: Final = ("synthetic-synthetic", "synthetic-train", "synthetic-test")
 
+TRAIN_TEST: Final = "train-test"
+"""Real pictures against those that are held out: near 1 where one person has two names."""
+
 Pixels = NDArray[np.uint8]
 Integers = NDArray[np.int64]
 
@@ -60,7 +63,7 @@ class IdentityReport:
         rejected: faces that the guard rejects for being like a held-out person.
         threshold: the guard's.
         nearest: kind of pair -> (N,) the highest cosine of each synthetic face with one of another person, of the
-            training people, of the held-out people.
+            training people, of the held-out people; and of each real training picture with the held-out people.
         pairs: the closest pairs of each kind.
     """
 
@@ -136,6 +139,9 @@ def report_identities(
         for kind, real in (("synthetic-train", train), ("synthetic-test", test)):
             nearest[kind], some = _against(kind, vectors, found, real, identities, pairs=pairs)
             closest += some
+    if train:
+        real_train = np.concatenate([real.gallery.embeddings for real in train])
+        nearest[TRAIN_TEST] = guard.nearest(real_train).astype(np.float32)
     shares = sizes / max(1.0, sizes.sum())
     rejected = int((nearest["synthetic-test"] >= guard.threshold).sum())
     return IdentityReport(

@@ -3,8 +3,8 @@
     python benchmarks/identity.py [--quick] [--json PATH]
 
 Rounds are interleaved, figures are medians in milliseconds. Vectors are clustered as pictures of people are: ten of
-each, with a cosine of about .6 between two of one person. A million of them lie in a process of their own, whose peak of
-memory is the figure. Embedding is reported apart: it is a network's time, and any encoder's own.
+each, with a cosine of about .6 between two of one person. A million of them lie in a process of their own, whose peak
+of memory is the figure. Embedding is reported apart: it is a network's time, and any encoder's own.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def compare(count: int, rounds: int) -> Iterator[tuple[str, float, float | None]
             "bare FAISS": partial(bare.range_search, queries, RADIUS),
             "ausynth": partial(index.within, queries, RADIUS),
             "numpy": lambda: np.nonzero(queries @ vectors.T >= RADIUS),
-            "torch": lambda: (torch_queries @ torch_vectors.T >= RADIUS).nonzero(),
+            "torch": (torch_queries @ torch_vectors.T >= RADIUS).nonzero,
         },
         rounds,
     )

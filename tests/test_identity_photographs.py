@@ -13,6 +13,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
 import ausynth
@@ -117,6 +118,8 @@ def test_guard_true_keeps_photographs_of_test_people_out(disfa, few_frames, tmp_
     frames = np.empty((4, 256, 256, 3), np.uint8)
     held.read([0, 13, 25, 37], frames)
     assert stream.guard.rejects(stream.guard.embed(frames)).all()
+    loader = DataLoader(stream, batch_size=None, num_workers=1, multiprocessing_context="fork", timeout=120)
+    assert (next(iter(loader))["image"] == batch["image"]).all()  # dlib in a forked worker
     with pytest.raises(ConfigurationError, match="nobody held out"):
         ausynth.MixedStream("disfa", 0.5, root=disfa, guard=True, balance=None)
 
@@ -134,6 +137,7 @@ def test_the_report_says_how_alike_faces_are(disfa, few_frames, tmp_path):
     assert figures["faces"] == 8
     assert 1 <= figures["effective"] <= 8
     assert sum(figures["synthetic-train"]["histogram"].values()) == 8 - figures["no_face"]
+    assert max(map(float, figures["train-test"]["histogram"])) < figures["threshold"]
     assert "SN0" not in (tmp_path / "figures.json").read_text()
     sheet = cv2.imread(str(tmp_path / "identity.png"))
     assert sheet is not None

@@ -271,6 +271,39 @@ def test_another_hold_out_is_checked_without_embedding_again(tmp_path):
     assert who(other.batch(0)) & set(range(9, 17)) == set()
 
 
+def test_a_merged_cache_brings_its_embeddings(tmp_path):
+    from ausynth.store.merge import merge
+    from ausynth.store.verify import verify
+
+    stream_of(guard_of(range(1, 9)), cache=tmp_path / "a").warm(0, 64)
+    stream_of(guard_of(range(1, 9)), cache=tmp_path / "b", seed=1).warm(0, 64)
+    merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    encoder = FakeEncoder()
+    for seed in (0, 1):
+        guard = guard_of([300], encoder)
+        before = encoder.embedded
+        stream = stream_of(guard, cache=tmp_path / "c", seed=seed)
+        assert stream.stored(0, 64).mean() > 0.6  # but for those that came at a later attempt
+        assert encoder.embedded == before
+    assert not verify(tmp_path / "c").damaged
+
+
+def test_a_warmup_job_takes_a_guard(tmp_path):
+    from ausynth.jobs import open_executor
+    from ausynth.jobs.options import StreamOptions, read_options
+    from ausynth.jobs.warmup import Warmup
+
+    settings = {"real": None, "ratio": 1, "generator": FaceGenerator(), "balance": None, "image_size": 16}
+    options = StreamOptions({**settings, "guard": guard_of(range(1, 9)), "cache": tmp_path})
+    with open_executor("local", workers=1) as executor:
+        done = Warmup(options, count=300, workers=1).run(executor)
+    assert done.complete
+    assert done.made == 300
+    assert stream_of(guard_of(range(1, 9)), cache=tmp_path).stored(0, 300).all()
+    (tmp_path / "stream.yaml").write_text("hold_out: P1\nguard: true\n")
+    assert read_options(tmp_path / "stream.yaml")["guard"] is True
+
+
 def test_a_warm_and_a_cold_guarded_stream_are_the_same(tmp_path):
     cold = [stream_of(guard_of(range(1, 9))).batch(k)["image"] for k in range(4)]
     encoder = FakeEncoder()
