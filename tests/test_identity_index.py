@@ -50,7 +50,7 @@ def test_a_flat_index_finds_what_comparing_all_finds(vectors):
 
 
 def test_blocks_are_one_index(monkeypatch):
-    monkeypatch.setattr("ausynth.samplers.identity_index._BLOCK", 100)
+    monkeypatch.setattr("ausynth.samplers.identity_vectors._BLOCK", 100)
     vectors = unit(350)
     index = filled(vectors[:120])
     index.add(vectors[120:])
