@@ -14,7 +14,8 @@ from ausynth.labels import Labels
 
 def person_vectors(numbers: NDArray[np.int64], dimension: int = 32) -> NDArray[np.float32]:
     """Return a direction for each person, the same always."""
-    vectors = np.stack([np.random.default_rng(int(n)).standard_normal(dimension) for n in numbers])
+    rows = [np.random.default_rng(int(n)).standard_normal(dimension) for n in numbers]
+    vectors = np.reshape(rows, (len(rows), dimension))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 

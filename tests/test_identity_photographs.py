@@ -18,7 +18,10 @@ from typer.testing import CliRunner
 
 import ausynth
 from ausynth.errors import ConfigurationError
+from ausynth.generators.base import Generated
+from ausynth.labels import Labels
 from ausynth.samplers import Gallery, LeakageGuard
+from ausynth.testing import check_encoder
 
 pytest.importorskip("dlib", reason="the extra `identity` is not installed")
 
@@ -75,6 +78,49 @@ def test_half_of_the_people_are_kept_out_and_the_others_let_in(london, encoder, 
     low, high = guard.calibration.rejected_interval
     assert wrongly <= max(guard.calibration.alpha, high)
     assert low <= guard.calibration.alpha <= max(high, guard.calibration.alpha)
+
+
+def test_dlib_keeps_an_encoders_promises(test_data, encoder):
+    names = ("001_neutral", "001_smiling", "002_neutral")
+    images = [read(test_data / "faces" / "london" / f"{name}.jpg") for name in names]
+    check_encoder(encoder, np.stack([*images, np.zeros_like(images[0])]))
+
+
+class Photographs:
+    """A generator that shows somebody's smiling photograph, whatever is asked."""
+
+    name, image_size, aus, block_size = "photographs", 256, (6, 12, 25), 1
+
+    def __init__(self, images):
+        self.images, self.fingerprint = images, "photographs"
+
+    def generate(self, conditions):
+        images = self.images[conditions.identity % len(self.images)]
+        return Generated(images, Labels.from_intensity(self.aus, conditions.intensity))
+
+
+def test_a_stream_of_photographs_shows_nobody_of_the_gallery(test_data, london, encoder):
+    """Every second person of 20 is in the gallery, by a neutral picture; the generator shows all of them smiling."""
+    files = sorted((test_data / "faces" / "london").glob("*_smiling.jpg"))[:20]
+    theirs = np.arange(70) % 2 == 0
+    neutral = london["neutral"]
+    guard = LeakageGuard(
+        gallery(neutral[theirs], encoder, "test"), encoder, calibrate=gallery(neutral[~theirs], encoder, "other")
+    )
+    stream = ausynth.MixedStream(
+        None,
+        1,
+        generator=Photographs(np.stack([read(file) for file in files])),
+        guard=guard,
+        identities=20,
+        balance=None,
+        image_size=64,
+        batch_size=20,
+        threads=0,
+    )
+    shown = stream.batch(0)["identity"] % 2**32
+    assert (shown % 2 == 1).all()
+    assert stream.stats()["rejected"] >= 10
 
 
 def test_small_and_rendered_faces_are_found_and_nothing_is_not(test_data, encoder):

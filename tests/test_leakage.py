@@ -15,6 +15,7 @@ from ausynth.samplers import FunctionEncoder, Gallery, LeakageGuard
 from ausynth.samplers.identity import embed
 from ausynth.samplers.impostors import calibrate_threshold, person_scores
 from ausynth.store.embeddings import Remembered
+from ausynth.testing import check_encoder
 
 NOBODY = Labels.from_intensity((1,), np.zeros((1, 1), np.float32))
 
@@ -142,6 +143,25 @@ def test_a_function_gets_batches_of_one_size():
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
     assert np.array_equal(vectors, np.concatenate([encoder.embed(image[None]) for image in images]))
     assert not encoder.embed(np.zeros((1, 8, 8, 3), np.uint8)).any()
+
+
+def test_encoders_are_held_to_their_promises():
+    images = np.stack([face(3, 1), face(4, 2), face(0)])
+    check_encoder(FakeEncoder(), images)
+
+    class Together(FakeEncoder):
+        def embed(self, images):
+            return super().embed(images) * np.float32(1 if len(images) < 3 else 0.9999)
+
+    with pytest.raises(AssertionError, match="one by one gives other vectors"):
+        check_encoder(Together(), images)
+
+    class Long(FakeEncoder):
+        def embed(self, images):
+            return super().embed(images) * 2
+
+    with pytest.raises(AssertionError, match="length"):
+        check_encoder(Long(), images)
 
 
 # -- the threshold
