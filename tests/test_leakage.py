@@ -145,21 +145,25 @@ def test_a_function_gets_batches_of_one_size():
     assert not encoder.embed(np.zeros((1, 8, 8, 3), np.uint8)).any()
 
 
+class Together(FakeEncoder):
+    """Lets a vector depend on how many pictures there are."""
+
+    def embed(self, images):
+        return super().embed(images) * np.float32(1 if len(images) < 3 else 0.9999)
+
+
+class Long(FakeEncoder):
+    """Forgets to normalise."""
+
+    def embed(self, images):
+        return super().embed(images) * 2
+
+
 def test_encoders_are_held_to_their_promises():
     images = np.stack([face(3, 1), face(4, 2), face(0)])
     check_encoder(FakeEncoder(), images)
-
-    class Together(FakeEncoder):
-        def embed(self, images):
-            return super().embed(images) * np.float32(1 if len(images) < 3 else 0.9999)
-
     with pytest.raises(AssertionError, match="one by one gives other vectors"):
         check_encoder(Together(), images)
-
-    class Long(FakeEncoder):
-        def embed(self, images):
-            return super().embed(images) * 2
-
     with pytest.raises(AssertionError, match="length"):
         check_encoder(Long(), images)
 
