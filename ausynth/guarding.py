@@ -22,7 +22,7 @@ from ausynth.sources.folds import PARTS, select, subject_order
 from ausynth.sources.opening import People, Root, as_listed, selections
 from ausynth.sources.opening_synthetic import OpenFaces
 
-__all__ = ["Guard", "HeldOut", "open_guard", "open_people", "refuse_trained_on"]
+__all__ = ["Guard", "HeldOut", "held_out_sources", "open_guard", "open_people", "refuse_trained_on"]
 
 Guard = bool | str | IdentityEncoder | LeakageGuard
 """What `MixedStream(guard=)` takes."""
@@ -54,19 +54,24 @@ class HeldOut:
     ) -> HeldOut:
         """Return whom these arguments of `MixedStream`, and sources that were opened without somebody, hold out.
 
+        Of sources that are open already, those of their subjects count whom no source shows.
+
         Raises:
             ConfigurationError: one source shows somebody whom another holds out, under whatever name.
         """
         wanted = as_listed(real)
         subjects: set[str] = set()
+        unseen: set[str] = set()
         options = []
         shown: dict[str, str] = {}
         chosen = selections(real, hold_out=hold_out, keep=keep, fold=fold)
         for entry, source, choice in zip(wanted, opened, chosen, strict=True):
-            there = [source.subjects[row] for row in np.unique(source.identities).tolist()]
+            rows = np.flatnonzero(np.bincount(source.identities))  # np.unique would sort all of them
+            there = [source.subjects[row] for row in rows.tolist()]
             out: Sequence[str] = ()
             if not isinstance(entry, str):
-                out = [who for who in source.subjects if who not in there]
+                # Whoever opened it knows why somebody is missing: held out, or shown by the source beside it.
+                unseen.update(canonical_subject(f"{source.name}:{who}") for who in source.subjects)
             elif choice:
                 everyone = subject_order(entry) if entry.lower() in PARTS else source.subjects
                 kept = select(entry.lower(), everyone, **choice)
@@ -82,7 +87,7 @@ class HeldOut:
                 expected="a person who is held out in none of them (subjects of DISFA+ are those of DISFA)",
                 do="hold them out in every source",
             )
-        return cls(frozenset(subjects), tuple(options))
+        return cls(frozenset(subjects | (unseen - set(shown))), tuple(options))
 
 
 def refuse_trained_on(faces: OpenFaces, held_out: HeldOut) -> None:
@@ -151,27 +156,39 @@ def open_guard(
         raise ConfigurationError(
             f"guard={guard!r}", expected="True, 'dlib', the path of an .onnx file, an IdentityEncoder or a LeakageGuard"
         )
+    encoder = guard if isinstance(guard, IdentityEncoder) else open_encoder("dlib" if guard is True else guard)
+    theirs = held_out_sources(held_out, root=root, align=align)
+    galleries = [Gallery.of_source(source, encoder) for source in theirs]
+    others = [Gallery.of_source(source, encoder) for source in opened]
+    return LeakageGuard(reduce(Gallery.joined, galleries), encoder, calibrate=reduce(Gallery.joined, others))
+
+
+def held_out_sources(
+    held_out: HeldOut, *, root: Root | Mapping[str, Root] | None, align: Align = "none"
+) -> tuple[Source, ...]:
+    """Return the frames of those who are held out, a source for each that holds somebody out.
+
+    Raises:
+        ConfigurationError: nobody is held out, or their frames are not there.
+    """
     if not held_out.options:
         raise ConfigurationError(
             "guard=True with nobody held out of a source that was given by name",
             expected="hold_out='P1', keep= or fold=, which say whom to keep out",
             do="name them, or give guard=LeakageGuard(gallery, encoder, ...) with a gallery of your own",
         )
-    encoder = guard if isinstance(guard, IdentityEncoder) else open_encoder("dlib" if guard is True else guard)
-    galleries = []
+    sources = []
     for name, options in held_out.options:
         folder = root.get(name) if isinstance(root, Mapping) else root
         try:
-            source = open_source(name, folder, align=align, **options)
+            sources.append(open_source(name, folder, align=align, **options))
         except AusynthError as error:
             raise ConfigurationError(
                 f"guard needs pictures of those whom {name} holds out: {error.what}",
                 expected=error.expected or "their frames beside those of the others",
                 do=error.do or "leave guard out, or give guard=LeakageGuard(...) with a gallery of your own",
             ) from error
-        galleries.append(Gallery.of_source(source, encoder))
-    others = [Gallery.of_source(source, encoder) for source in opened]
-    return LeakageGuard(reduce(Gallery.joined, galleries), encoder, calibrate=reduce(Gallery.joined, others))
+    return tuple(sources)
 
 
 def _few(names: Sequence[str], limit: int = 6) -> str:

@@ -38,6 +38,7 @@ from ausynth.sources.opening import People, Root, distinct_names, open_real, res
 from ausynth.sources.opening_prepared import use_prepared
 from ausynth.sources.opening_synthetic import CacheMode, OpenFaces, open_faces
 from ausynth.sources.real import OnError
+from ausynth.sources.side import SyntheticSide
 from ausynth.sources.synthetic import Exhausted, SyntheticSource
 from ausynth.sources.thinning import Thin
 from ausynth.stats import stage
@@ -449,6 +450,18 @@ class MixedStream(IterableDataset[Any]):
         from ausynth.jobs.to_hf import to_hf
 
         return to_hf(self._assembler.hand.share, self._assembler.synthetic, n, out)
+
+    @property
+    def synthetic_side(self) -> SyntheticSide:
+        """Return the synthetic samples by their ordinals, with all that is known of them.
+
+        Raises:
+            ConfigurationError: the stream has none.
+        """
+        side = self._assembler.synthetic
+        if side is None:
+            raise ConfigurationError("a stream without synthetic samples", expected="a ratio above 0")
+        return side
 
     @property
     def _remembering(self) -> SyntheticSource:

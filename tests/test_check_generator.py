@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -185,3 +186,17 @@ class RandomLabels(Good):
 def test_a_broken_generator_is_caught(generator: type[Good], message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check_generator(generator())
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"trained_on": ("SN001",)}, "trained_on names 'SN001'"),
+        ({"people": [SimpleNamespace(name="a", source="")]}, "source of a person"),
+        ({"people": [SimpleNamespace(name="a", source="b")] * 2}, "two people .* one name"),
+    ],
+)
+def test_what_is_said_of_people_is_looked_at(members, message):
+    with pytest.raises(AssertionError, match=message):
+        check_generator(broken(Good.generate, **members))
+    check_generator(broken(Good.generate, trained_on=("disfa:SN001",), people=[SimpleNamespace(name="a", source="b")]))

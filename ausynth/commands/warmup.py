@@ -90,6 +90,9 @@ def warmup(
         list[str] | None,
         typer.Option(metavar="NAME[:LEAST]", help="Draw again what is not as asked: jaccard:0.5, facs:0.7."),
     ] = None,
+    guard: Annotated[
+        bool | None, typer.Option("--guard", help="Keep out faces that are too like a held-out person.")
+    ] = None,
 ) -> None:
     """Generate a stream's synthetic samples ahead of training, into its cache, on many processes or machines.
 
@@ -119,6 +122,7 @@ def warmup(
         "aus": None if aus is None else label_space(aus),
         "identities": identities,
         "gates": gate or None,
+        "guard": guard,
     }
     options = read_options(config) if config is not None else {}
     options |= {name: value for name, value in flags.items() if value is not None}

@@ -37,6 +37,7 @@ class Gallery:
         people: (T,) int64, who each shows: a row of `names`.
         names: of the P people, such as "disfa:SN001".
         encoder: fingerprint of what made the embeddings.
+        pictures: (T,) int64, which picture of the source each is of; None where they are of no single source.
 
     Raises:
         ConfigurationError: no faces, NaN, no unit vectors, or somebody without a face.
@@ -46,6 +47,7 @@ class Gallery:
     people: NDArray[np.int64]
     names: tuple[str, ...]
     encoder: str
+    pictures: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         array = np.asarray(self.embeddings)
@@ -113,7 +115,7 @@ class Gallery:
         source: Source,
         encoder: IdentityEncoder,
         *,
-        per_person: int = PER_PERSON,
+        per_person: int | None = None,
         cache: Path | None = None,
         progress: bool = True,
     ) -> Gallery:
@@ -124,7 +126,8 @@ class Gallery:
         Args:
             source: real frames.
             encoder: what embeds them.
-            per_person: frames of each person, evenly spaced over all of theirs; unreadable ones are passed over.
+            per_person: frames of each person, evenly spaced over all of theirs; default 12. Unreadable ones are passed
+                over.
             cache: the folder in which embeddings are remembered; default that of everything else.
             progress: whether a terminal shows how far it is.
 
@@ -134,6 +137,7 @@ class Gallery:
         from ausynth.sources.video import store_folder
         from ausynth.store.embeddings import Remembered
 
+        per_person = PER_PERSON if per_person is None else per_person
         require_whole("per_person", per_person, 1)
         shown = np.unique(source.identities)
         chosen = [_spread(np.flatnonzero(source.identities == row), per_person) for row in shown]
@@ -156,15 +160,22 @@ class Gallery:
             vectors[place] = vector[0]
         remembered.flush()
         names = tuple(f"{source.name}:{source.subjects[row]}" for row in shown)
-        return cls._of_found(vectors, rows, names, encoder.fingerprint)
+        return cls._of_found(vectors, rows, names, encoder.fingerprint, frames)
 
     @classmethod
-    def _of_found(cls, vectors: Embeddings, rows: NDArray[np.int64], names: tuple[str, ...], encoder: str) -> Gallery:
+    def _of_found(
+        cls,
+        vectors: Embeddings,
+        rows: NDArray[np.int64],
+        names: tuple[str, ...],
+        encoder: str,
+        pictures: NDArray[np.int64] | None = None,
+    ) -> Gallery:
         found = vectors.any(axis=1)
         without = [names[row] for row in sorted(set(range(len(names))) - set(rows[found].tolist()))]
         if without:
             raise _faceless(without)
-        return cls(vectors[found], rows[found], names, encoder)
+        return cls(vectors[found], rows[found], names, encoder, None if pictures is None else pictures[found])
 
 
 def _faceless(names: Sequence[str]) -> ConfigurationError:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ausynth.generators.base import Generator
     from ausynth.sources.base import Source
 
-__all__ = ["IdentityBank", "Pictures", "rendered_pictures"]
+__all__ = ["IdentityBank", "Pictures", "leaders_of", "rendered_pictures"]
 
 Pictures = Callable[[Person], Pixels]
 """A person -> (n, H, W, 3) uint8 RGB pictures of them, one or more."""
@@ -34,6 +34,7 @@ _COPIES: Final = 8
 """Turns of an average person in a round, where turns differ: shares are right to about a tenth of an average share."""
 
 _ROUNDS: Final = 200
+_AT_ONCE: Final = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +179,9 @@ class IdentityBank:
         why = {self.people[row].name: "no face was found" for row in np.flatnonzero(~vectors.any(axis=1)).tolist()}
         keep = np.zeros(len(self), bool)
         if faces.size:
-            leaders = _leaders(vectors[faces], cosine, encoder.fingerprint)
+            index = IdentityIndex(encoder.dimension, encoder=encoder.fingerprint)
+            index.add(vectors[faces])
+            leaders = leaders_of(index, vectors[faces], cosine)
             keep[faces] = leaders == np.arange(len(faces))
             for row, leader in zip(faces.tolist(), faces[leaders].tolist(), strict=True):
                 if row != leader:
@@ -214,7 +217,8 @@ class IdentityBank:
                 for member in members:
                     weights[member] *= total / len(members) / weights[member].sum()
             weights = _capped(weights, cap)
-        turns = _whole(weights * _COPIES, most=int(cap * _COPIES)) if len(set(weights.round(6))) > 1 else None
+        equal = np.ptp(weights) < 1e-6
+        turns = np.ones(len(self), np.int64) if equal else _whole(weights * _COPIES, most=int(cap * _COPIES))
         return replace(self, turns=turns, about={**self.about, "balanced": list(over), "cap": cap})
 
     # -- whom a sample shows
@@ -329,18 +333,24 @@ def _exemplar(person: Person) -> Pixels:
     return decode_image(Path(person.exemplar).read_bytes(), person.exemplar)[None]
 
 
-def _leaders(vectors: NDArray[np.float32], cosine: float, encoder: str) -> Integers:
-    """Return (N,) the leader of each, the first of those within the radius that is a leader itself."""
-    index = IdentityIndex(vectors.shape[1], encoder=encoder)
-    index.add(vectors)
-    pairs = index.within(vectors, cosine)
-    starts = np.searchsorted(pairs.rows, np.arange(len(vectors) + 1))
+def leaders_of(index: IdentityIndex, vectors: NDArray[np.float32], cosine: float) -> Integers:
+    """Return (N,) the leader of each vector, the first of those within the radius that is a leader itself.
+
+    Args:
+        index: of the same vectors, whose ids are their rows.
+        vectors: (N, D).
+        cosine: the radius.
+    """
     leaders = np.full(len(vectors), -1, np.int64)
-    for row in range(len(vectors)):
-        if leaders[row] < 0:
-            near = pairs.ids[starts[row] : starts[row + 1]]
-            leaders[near[leaders[near] < 0]] = row
-            leaders[row] = row
+    for first in range(0, len(vectors), _AT_ONCE):
+        rows = np.arange(first, min(first + _AT_ONCE, len(vectors)))
+        pairs = index.within(vectors[rows], cosine)
+        starts = np.searchsorted(pairs.rows, np.arange(len(rows) + 1))
+        for at, row in enumerate(rows.tolist()):
+            if leaders[row] < 0:
+                near = pairs.ids[starts[at] : starts[at + 1]]
+                leaders[near[leaders[near] < 0]] = row
+                leaders[row] = row
     return leaders
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from ausynth.errors import ConfigurationError, require_whole
 from ausynth.forks import is_forked
 from ausynth.samplers import identity_index_file as files
 from ausynth.samplers.identity import Embeddings, checked, require_faces
+from ausynth.samplers.identity_vectors import Blocks, Lists, scan_nearest, scan_within
 from ausynth.store.handles import ForkLock
 
 __all__ = ["IdentityIndex", "Neighbours"]
@@ -31,13 +32,7 @@ Integers = NDArray[np.int64]
 LARGEST_FLAT: Final = 1_000_000
 """Vectors up to which every one is compared. Beyond, they lie in lists, of which the nearest are looked into."""
 
-_BLOCK: Final = 1 << 16
-"""Vectors of one block of a flat index: FAISS doubles the memory of what grows, which is to be that of a block only."""
-
-_LISTS_FOR_A_MILLION, _PROBED, _TRAINED_PER_LIST = 1024, 64, 40
 _QUERIES: Final = 1024
-_PAIRS: Final = 1 << 24
-"""Cosines in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +77,7 @@ class IdentityIndex:
         self.dimension, self.encoder, self.largest_flat = dimension, encoder, largest_flat
         self._lock = ForkLock()
         self._wants_gpu = gpu
-        self._vectors: _Blocks | _Lists = _Blocks(dimension)
+        self._vectors: Blocks | Lists = Blocks(dimension)
         self._on_gpu: Any = None
         if gpu and not _gpus():
             raise ConfigurationError(
@@ -95,7 +90,7 @@ class IdentityIndex:
         return len(self._vectors)
 
     def __repr__(self) -> str:
-        kind = "lists" if isinstance(self._vectors, _Lists) else "flat"
+        kind = "lists" if isinstance(self._vectors, Lists) else "flat"
         return f"<IdentityIndex: {len(self):,} vectors of {self.dimension} numbers, {kind}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -129,8 +124,8 @@ class IdentityIndex:
                 raise ConfigurationError(
                     f"ids of shape {numbers.shape} for {len(vectors)} vectors", expected="one whole number from 0 each"
                 )
-            if isinstance(self._vectors, _Blocks) and len(self) + len(vectors) > self.largest_flat:
-                self._vectors = _Lists.of(self._vectors, vectors)
+            if isinstance(self._vectors, Blocks) and len(self) + len(vectors) > self.largest_flat:
+                self._vectors = Lists.of(self._vectors, vectors)
             self._vectors.add(vectors, numbers)
             self._on_gpu = None
 
@@ -173,7 +168,7 @@ class IdentityIndex:
         radius = float(np.nextafter(np.float32(cosine), np.float32(-2)))
         with self._lock:
             if is_forked():
-                found = list(_scan_within(self._vectors, queries, cosine))
+                found = list(scan_within(self._vectors, queries, cosine))
             else:
                 found = list(self._vectors.within(queries, radius))
         rows, ids, cosines = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -251,213 +246,13 @@ class IdentityIndex:
 
     def _searched(self, queries: Embeddings, count: int) -> tuple[Integers, NDArray[np.float32]]:
         if is_forked():
-            return _scan_nearest(self._vectors, queries, count)
+            return scan_nearest(self._vectors, queries, count)
         if self._wants_gpu is not False and _gpus():
             if self._on_gpu is None:
                 self._on_gpu = _moved(self._vectors)
             cosines, ids = self._on_gpu.search(queries, count)
             return ids, cosines
         return self._vectors.nearest(queries, count)
-
-
-class _Blocks:
-    """Vectors in flat indexes of a limited size, each compared with every query."""
-
-    centroids: Embeddings | None = None
-
-    def __init__(self, dimension: int) -> None:
-        self.dimension = dimension
-        self._blocks: list[tuple[Any, Integers]] = []
-        self.largest_id = -1
-
-    def __len__(self) -> int:
-        return sum(len(ids) for _, ids in self._blocks)
-
-    def add(self, vectors: Embeddings, ids: Integers) -> None:
-        import faiss
-
-        self.largest_id = max(self.largest_id, int(ids.max(initial=-1)))
-        while len(vectors):
-            if not self._blocks or len(self._blocks[-1][1]) >= _BLOCK:
-                self._blocks.append((faiss.IndexFlatIP(self.dimension), np.empty(0, np.int64)))
-            flat, known = self._blocks[-1]
-            room = _BLOCK - len(known)
-            flat.add(vectors[:room])
-            self._blocks[-1] = (flat, np.concatenate([known, ids[:room]]))
-            vectors, ids = vectors[room:], ids[room:]
-
-    def remove(self, ids: Integers) -> int:
-        import faiss
-
-        before, kept = len(self), []
-        for flat, known in self._blocks:
-            stays = ~np.isin(known, ids)
-            if not stays.all():
-                flat.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(~stays).astype(np.int64)))
-                known = known[stays]  # noqa: PLW2901
-            if len(known):
-                kept.append((flat, known))
-        self._blocks = kept
-        return before - len(self)
-
-    def groups(self) -> Iterator[tuple[Integers, Embeddings]]:
-        """Yield the ids (n,) and vectors (n, D) of each block; the vectors are FAISS's own memory."""
-        import faiss
-
-        for flat, ids in self._blocks:
-            yield ids, faiss.rev_swig_ptr(flat.get_xb(), len(ids) * self.dimension).reshape(-1, self.dimension)
-
-    def near(self, queries: Embeddings) -> Iterator[tuple[Integers, Integers, Embeddings]]:
-        """Yield which queries are to be compared with which vectors: rows (b,), ids (n,), vectors (n, D)."""
-        rows = np.arange(len(queries))
-        for ids, vectors in self.groups():
-            yield rows, ids, vectors
-
-    def nearest(self, queries: Embeddings, count: int) -> tuple[Integers, NDArray[np.float32]]:
-        found_ids, found = [], []
-        for flat, known in self._blocks:
-            cosines, rows = flat.search(queries, min(count, len(known)))
-            found_ids.append(known[rows])
-            found.append(cosines)
-        return _best(np.concatenate(found_ids, axis=1), np.concatenate(found, axis=1), count)
-
-    def within(self, queries: Embeddings, radius: float) -> Iterator[tuple[Integers, Integers, NDArray[np.float32]]]:
-        for flat, known in self._blocks:
-            limits, cosines, rows = flat.range_search(queries, radius)
-            yield np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), known[rows], cosines
-
-
-class _Lists:
-    """Vectors by the nearest of some centroids: a query looks into the lists of its own nearest ones."""
-
-    def __init__(self, centroids: Embeddings) -> None:
-        import faiss
-
-        self.centroids: Embeddings | None = centroids
-        self.dimension = centroids.shape[1]
-        quantizer: Any = faiss.IndexFlatIP(self.dimension)
-        quantizer.add(centroids)
-        self._index: Any = faiss.IndexIVFFlat(quantizer, self.dimension, len(centroids), faiss.METRIC_INNER_PRODUCT)
-        self._index.own_fields = True
-        quantizer.this.disown()
-        self._index.is_trained = True
-        self._index.nprobe = min(_PROBED, len(centroids))
-        self.largest_id = -1
-
-    @classmethod
-    def of(cls, blocks: _Blocks, more: Embeddings) -> _Lists:
-        """Return lists of all vectors in `blocks`, with centroids trained on them and on those that will be added."""
-        import faiss
-
-        total = len(blocks) + len(more)
-        lists = max(1, int(_LISTS_FOR_A_MILLION * (total / 1e6) ** 0.5))
-        step = max(1, total // (lists * _TRAINED_PER_LIST))
-        sample = np.concatenate([*(vectors[::step] for _, vectors in blocks.groups()), more[::step]])
-        trained = faiss.Kmeans(blocks.dimension, lists, niter=10, spherical=True, seed=1, verbose=False)
-        trained.train(sample)
-        made = cls(np.ascontiguousarray(trained.centroids, dtype=np.float32))
-        while blocks._blocks:  # block by block, so that nothing is in memory twice
-            ids, vectors = next(iter(blocks.groups()))
-            made.add(vectors, ids)
-            del vectors
-            blocks._blocks.pop(0)
-        return made
-
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
-
-    def add(self, vectors: Embeddings, ids: Integers) -> None:
-        self.largest_id = max(self.largest_id, int(ids.max(initial=-1)))
-        self._index.add_with_ids(vectors, ids)
-
-    def restore(self, groups: Sequence[tuple[Integers, Embeddings]]) -> None:
-        """Fill list after list with what `groups` yielded."""
-        import faiss
-
-        for number, (ids, vectors) in enumerate(groups):
-            if len(ids):
-                self.largest_id = max(self.largest_id, int(ids.max()))
-                codes = np.ascontiguousarray(vectors).view(np.uint8)
-                self._index.invlists.add_entries(number, len(ids), faiss.swig_ptr(ids), faiss.swig_ptr(codes))
-        self._index.ntotal = sum(len(ids) for ids, _ in groups)
-
-    def remove(self, ids: Integers) -> int:
-        import faiss
-
-        return int(self._index.remove_ids(faiss.IDSelectorBatch(ids)))
-
-    def groups(self) -> Iterator[tuple[Integers, Embeddings]]:
-        """Yield the ids (n,) and vectors (n, D) of each list, FAISS's own memory."""
-        for number in range(self._index.nlist):
-            yield self._list(number)
-
-    def _list(self, number: int) -> tuple[Integers, Embeddings]:
-        import faiss
-
-        lists = self._index.invlists
-        size = lists.list_size(number)
-        if not size:
-            return np.empty(0, np.int64), np.empty((0, self.dimension), np.float32)
-        ids = faiss.rev_swig_ptr(lists.get_ids(number), size)
-        codes = faiss.rev_swig_ptr(lists.get_codes(number), size * self._index.code_size)
-        return ids, codes.view(np.float32).reshape(size, self.dimension)
-
-    def near(self, queries: Embeddings) -> Iterator[tuple[Integers, Integers, Embeddings]]:
-        """Yield which queries are to be compared with which vectors: rows (b,), ids (n,), vectors (n, D)."""
-        assert self.centroids is not None
-        probed = min(_PROBED, len(self.centroids))
-        nearest = np.argsort(-_cosines(queries, self.centroids), axis=1, kind="stable")[:, :probed]
-        for number in np.unique(nearest).tolist():
-            ids, vectors = self._list(number)
-            if len(ids):
-                yield np.flatnonzero((nearest == number).any(axis=1)), ids, vectors
-
-    def nearest(self, queries: Embeddings, count: int) -> tuple[Integers, NDArray[np.float32]]:
-        cosines, ids = self._index.search(queries, count)
-        return ids, cosines
-
-    def within(self, queries: Embeddings, radius: float) -> Iterator[tuple[Integers, Integers, NDArray[np.float32]]]:
-        limits, cosines, ids = self._index.range_search(queries, radius)
-        yield np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), ids, cosines
-
-
-def _best(ids: Integers, cosines: NDArray[np.float32], count: int) -> tuple[Integers, NDArray[np.float32]]:
-    """Return the `count` highest of each row."""
-    order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(cosines, order, axis=1)
-
-
-def _cosines(queries: Embeddings, vectors: Embeddings) -> NDArray[np.float32]:
-    """Return (B, N) by numpy's own loops: a BLAS may have threads, which a forked child has not."""
-    cosines: NDArray[np.float32] = np.einsum("bd,nd->bn", queries, vectors)
-    return cosines
-
-
-def _pieces(vectors: _Blocks | _Lists, queries: Embeddings) -> Iterator[tuple[Integers, Integers, NDArray[np.float32]]]:
-    for rows, ids, some in vectors.near(queries):
-        step = max(1, _PAIRS // max(1, len(rows)))
-        for first in range(0, len(ids), step):
-            yield rows, ids[first : first + step], _cosines(queries[rows], some[first : first + step])
-
-
-def _scan_nearest(vectors: _Blocks | _Lists, queries: Embeddings, count: int) -> tuple[Integers, NDArray[np.float32]]:
-    """Return what `nearest` does, without FAISS."""
-    best_ids = np.full((len(queries), count), -1, np.int64)
-    best = np.full((len(queries), count), -np.inf, np.float32)
-    for rows, ids, cosines in _pieces(vectors, queries):
-        joined_ids = np.concatenate([best_ids[rows], np.broadcast_to(ids, cosines.shape)], axis=1)
-        best_ids[rows], best[rows] = _best(joined_ids, np.concatenate([best[rows], cosines], axis=1), count)
-    return best_ids, best
-
-
-def _scan_within(
-    vectors: _Blocks | _Lists, queries: Embeddings, cosine: float
-) -> Iterator[tuple[Integers, Integers, NDArray[np.float32]]]:
-    """Yield what `within` does, without FAISS."""
-    yield np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    for rows, ids, cosines in _pieces(vectors, queries):
-        at, of = np.nonzero(cosines >= np.float32(cosine))
-        yield rows[at], ids[of], cosines[at, of]
 
 
 def _refuse_in_fork(done: str) -> None:
@@ -475,13 +270,14 @@ def _gpus() -> int:
     return 0 if is_forked() else int(getattr(faiss, "get_num_gpus", lambda: 0)())
 
 
-def _moved(vectors: _Blocks | _Lists) -> Any:
+def _moved(vectors: Blocks | Lists) -> Any:
     """Return a copy of the vectors, with their ids, on the GPU."""
     import faiss
 
-    if isinstance(vectors, _Lists):
-        return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, vectors._index)
-    flat = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, faiss.IndexFlatIP(vectors.dimension))
+    resources = faiss.StandardGpuResources()
+    if isinstance(vectors, Lists):
+        return faiss.index_cpu_to_gpu(resources, 0, vectors.index)
+    flat = faiss.index_cpu_to_gpu(resources, 0, faiss.IndexFlatIP(vectors.dimension))
     known = []
     for ids, some in vectors.groups():
         flat.add(some)
@@ -505,7 +301,7 @@ def _rebuilt(options: Mapping[str, Any], groups: Any, centroids: Embeddings | No
         for ids, vectors in groups:
             index._vectors.add(vectors, ids)
     else:
-        lists = _Lists(centroids)
+        lists = Lists(centroids)
         lists.restore(list(groups))
         index._vectors = lists
     return index

@@ -1,11 +1,11 @@
 """From which cosine two pictures show one person: measured on pictures of people who are known to be different.
 
-Thresholds belong to an encoder and to a kind of picture, so none is written down here. A picture of somebody who is
-not in a gallery of G people is compared with all G: for it to be rejected at most at a rate alpha, one comparison may
-err at alpha / G. With few people that quantile lies beyond all pairs that there are; the tail above the 95 % quantile is
-then taken for a generalised Pareto distribution (Pickands 1975), fitted by probability-weighted moments (Hosking and Wallis,
-"Parameter and quantile estimation for the generalized Pareto distribution", 1987). Pairs share people and pictures, so
-the interval comes from drawing *people* anew, with replacement.
+Thresholds belong to an encoder and to a kind of picture, so none is written down here. A picture of somebody who is not
+in a gallery of G people is compared with all G: for it to be rejected at most at a rate alpha, one comparison may err
+at alpha / G. With few people that quantile lies beyond all pairs that there are; the tail above the 95 % quantile is
+then taken for a generalised Pareto distribution (Pickands 1975), fitted by probability-weighted moments (Hosking and
+Wallis, "Parameter and quantile estimation for the generalized Pareto distribution", 1987). Pairs share people and
+pictures, so the interval comes from drawing *people* anew, with replacement.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Screen:
             bad_B = np.array(self.reject(images, labels), dtype=bool)
         if self.guard is not None:
             rows = np.flatnonzero(~bad_B if asked is None else ~bad_B & asked)
-            bad_B[rows] = self.guard.rejects(self._embedded(images, keys, rows))
+            bad_B[rows] = self.guard.rejects(self.embedded(images[rows], None if keys is None else keys[rows]))
         return bad_B
 
     def known(self, keys: Keys) -> NDArray[np.bool_]:
@@ -98,13 +98,14 @@ class Screen:
         if self._remembered is not None:
             self._remembered.flush()
 
-    def _embedded(self, images: NDArray[np.uint8], keys: Keys | None, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def embedded(self, images: NDArray[np.uint8], keys: Keys | None) -> NDArray[np.float32]:
+        """Return (B, D) the embeddings of pictures, remembered or made and remembered now. Needs a guard."""
         assert self.guard is not None
-        if keys is None or self._remembered is None or not rows.size:
-            return self.guard.embed(images[rows])
-        vectors, known = self._remembered.find(keys[rows])
+        if keys is None or self._remembered is None or not len(images):
+            return self.guard.embed(images)
+        vectors, known = self._remembered.find(keys)
         new = np.flatnonzero(~known)
         if new.size:
-            vectors[new] = self.guard.embed(images[rows[new]])
-            self._remembered.add(keys[rows[new]], vectors[new])
+            vectors[new] = self.guard.embed(images[new])
+            self._remembered.add(keys[new], vectors[new])
         return vectors

@@ -130,6 +130,11 @@ class SyntheticSource:
         return self.memo.store.recipe if self.memo is not None else recipe_of(self.generator)
 
     @property
+    def store(self) -> Store | None:
+        """Return where samples are remembered."""
+        return self.memo.store if self.memo is not None else None
+
+    @property
     def rejected(self) -> int:
         """Return how many pictures this process has rejected."""
         return self._attempts.rejected

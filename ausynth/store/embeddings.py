@@ -7,6 +7,7 @@ the keys (N, 16), the vectors (N, D) float32, xxh3_128 of all before. A vector o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import multiprocessing.util
@@ -27,7 +28,7 @@ from ausynth.store.handles import ForkLock
 from ausynth.store.keys import KeyIndex
 from ausynth.store.samples import KEY_BYTES
 
-__all__ = ["FOLDER", "Remembered"]
+__all__ = ["FOLDER", "Remembered", "copy_embeddings"]
 
 FOLDER: Final = "embeddings"
 """Under the folder of a store."""
@@ -196,6 +197,18 @@ class Remembered:
         self._tables.append(vectors)
         if len(keys):
             self._index = self._index.extended(number, keys, number << _BITS)
+
+
+def copy_embeddings(source: Path, target: Path) -> None:
+    """Bring the embeddings beside one store to another, of the same samples; what cannot be read is made anew later."""
+    if source.resolve() == target.resolve():
+        return
+    for path in sorted((source / FOLDER).glob("*/*.emb")):
+        copy = target / FOLDER / path.parent.name / path.name
+        if not copy.exists():  # a file's name follows from what is in it
+            with contextlib.suppress(OSError):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                write_aside(copy, path.read_bytes())
 
 
 def _rebuilt(folder: Path, encoder: str, dimension: int, writes: bool) -> Remembered:

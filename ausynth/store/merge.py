@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ausynth.durable import sync_folder
 from ausynth.errors import ConfigurationError, DamagedError, StoreError
 from ausynth.store.catalogue import Catalogue
+from ausynth.store.embeddings import copy_embeddings
 from ausynth.store.files import storage_error
 from ausynth.store.manifest import Entry, append, locked
 from ausynth.store.recipe import load_recipe
@@ -105,6 +106,8 @@ def merge(
             if source.folder.resolve() != target.folder.resolve():
                 work.take(source, entry)
             done += entry.samples
+    for source in sources:
+        copy_embeddings(source.folder, target.folder)
     if progress is not None:
         progress(done, total, "")
     now = Catalogue().advanced(target.folder)

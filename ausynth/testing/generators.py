@@ -30,6 +30,7 @@ def check_generator(generator: Generator, *, samples: int = 4) -> None:
         AssertionError: a promise is broken; the message says which, what was found and what was expected.
     """
     _check_properties(generator)
+    _check_people(generator)
     block = generator.block_size
     count = -(-max(samples, 2) // block) * block
     conditions = _conditions(generator, count)
@@ -64,6 +65,20 @@ def _check_properties(generator: Generator) -> None:
         facs.label_space(generator.aus)
     except AusynthError as error:
         raise AssertionError(f"aus is no label space: {error}") from error
+
+
+def _check_people(generator: Generator) -> None:
+    for who in getattr(generator, "trained_on", None) or ():
+        assert isinstance(who, str) and who.count(":") == 1 and all(who.split(":")), (  # noqa: PT018
+            f"trained_on names {who!r}, not a data set and a subject: 'disfa:SN001'"
+        )
+    people = list(getattr(generator, "people", None) or ())
+    for person in people:
+        for part in ("name", "source"):
+            text = getattr(person, part, None)
+            assert isinstance(text, str) and text, f"{part} of a person of the generator is {text!r}, not a text"  # noqa: PT018
+    names = [person.name for person in people]
+    assert len(set(names)) == len(names), "two people of the generator have one name"
 
 
 def _check_generated(generator: Generator, generated: Generated, count: int) -> None:
