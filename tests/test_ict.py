@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from heads import SHAPES, camera, made_up_head, made_up_kit
 from ausynth import assets
 from ausynth.errors import AusynthError, ConfigurationError
 from ausynth.generators.portrait import ict, ict_pack
+from ausynth.generators.portrait.head_model import HeadModel
 from ausynth.generators.portrait.ict import LANDMARKS_68, load_ict, read_ict
 from ausynth.generators.portrait.person import PersonShape, PhotoCamera, thin_plate
+from ausynth.generators.rendered.head import load_head
 from ausynth.generators.rendered.mesh import add_shapes
 
 
@@ -84,6 +87,28 @@ def test_expressions_are_the_kits_to_half_precision() -> None:
     assert both[head.shapes["browDown_L"]] == both[head.shapes["browDown_R"]] == 0.5
     with pytest.raises(ConfigurationError, match="no shape 'browUp'"):
         head.weights({"browUp": 1})
+
+
+def displaced(head: HeadModel, name: str, weight: float) -> np.ndarray:
+    """A use of the protocol and of nothing else."""
+    vertices = head.vertices.copy()
+    add_shapes(vertices, head.weights({name: weight}), head.starts, head.rows, head.deltas)
+    return np.abs(vertices - head.vertices).max(1)
+
+
+@pytest.mark.parametrize("model", [load_head, made_up_head])
+def test_both_heads_keep_the_protocol(model: Callable[[], HeadModel]) -> None:
+    head = model()
+    assert isinstance(head, HeadModel)
+    moved = displaced(head, "jawOpen", 0.5)
+    assert moved.max() > 0.2
+    assert np.array_equal(displaced(head, "jawOpen", 0.0), np.zeros_like(moved))
+    assert np.allclose(displaced(head, "jawOpen", 1.0), 2 * moved, atol=1e-4)
+    for name in head.material_names:
+        own = head.triangles[head.materials == head.material(name)]
+        assert np.array_equal(head.vertices_of(name), np.unique(own))
+    assert head.uv.shape == (*head.triangles.shape, 2)
+    assert len(head.starts) == len(head.shapes) + 1
 
 
 def test_mirror_finds_the_other_side() -> None:
