@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 
-def arguments(doc: str | None) -> argparse.Namespace:
-    """Return the parsed options --quick and --json."""
+def arguments(doc: str | None, add: Callable[[argparse.ArgumentParser], object] | None = None) -> argparse.Namespace:
+    """Return the parsed options --quick and --json, and those that `add` adds."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, as flat keys")
+    if add is not None:
+        add(parser)
     return parser.parse_args()
 
 

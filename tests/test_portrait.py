@@ -251,7 +251,8 @@ def test_lines_deepen_with_their_action_unit_alone() -> None:
 
 OPTIONS = [
     ("yaw", 10), ("pitch", 6), ("roll", 5), ("jitter", 0.05), ("gaze", 10), ("blink", 1), ("light", 1),
-    ("background", 1), ("asymmetry", 0.3), ("blur", 1), ("grain", 1), ("jpeg", (30, 60)), ("distance", (40, 45)), ("wrinkles", 0),
+    ("background", 1), ("asymmetry", 0.3), ("blur", 1), ("grain", 1), ("jpeg", (30, 60)), ("distance", (40, 45)),
+    ("wrinkles", 0),
     ("blend", False), ("supersample", 2),
 ]  # fmt: skip
 

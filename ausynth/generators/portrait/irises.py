@@ -100,7 +100,8 @@ def _look(  # noqa: PLR0917
 
 def _offset(colours: Floats, known: Floats) -> Floats:
     """Return how far the iris lies from the map's middle: the disc that is darkest beside the ring around it."""
-    x, y = _grid()
+    x, y = (part[::2, ::2] for part in _grid())
+    colours, known = colours[::2, ::2], known[::2, ::2]
     brightness = colours @ np.array([0.3, 0.6, 0.1], np.float32)
     brightness = np.minimum(brightness, np.quantile(brightness[known > 0.5], 0.95) if (known > 0.5).any() else 1)
     best, found = np.inf, np.zeros(2, np.float32)
@@ -108,7 +109,7 @@ def _offset(colours: Floats, known: Floats) -> Floats:
         for dx in np.linspace(-_SEARCHED, _SEARCHED, 12):
             away = np.hypot(x - dx, y - dy)
             inner, outer = known * (away < 0.9 * _IRIS), known * ((away > 1.15 * _IRIS) & (away < 1.7 * _IRIS))
-            if inner.sum() < 20 or outer.sum() < 20:
+            if inner.sum() < 5 or outer.sum() < 5:
                 continue
             contrast = (brightness * inner).sum() / inner.sum() - (brightness * outer).sum() / outer.sum()
             # Nearly straight ahead is what a person does who looks into the camera.

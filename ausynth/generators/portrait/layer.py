@@ -174,10 +174,22 @@ def _framed(picture: Pixels) -> tuple[Pixels, Floats]:
         framed = np.concatenate([framed, np.clip(neck + 0.5, 0, 255).astype(np.uint8)])
     column, row = np.arange(framed.shape[1]) - side + 0.5, np.arange(framed.shape[0]) - above + 0.5
     beside = np.maximum(np.maximum(-column, column - width), 0) / max(side, 1)
-    over = np.maximum(-row, 0) / max(above, 1)
-    fade = np.clip(1 - 1.4 * beside, 0, 1)[None] * np.clip(1.1 - 1.5 * over, 0, 1)[:, None]
+    fade = np.clip(1 - 1.4 * beside, 0, 1)[None] * _dome(picture[..., 3], column, row)
     framed[..., 3] = np.rint(framed[..., 3] * fade)
     return framed, np.array([side, above], np.float32)
+
+
+def _dome(alpha: Pixels, column: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much is there above the photograph, where a head that its upper edge cuts off rounds itself off."""
+    height, width = alpha.shape
+    there = np.flatnonzero(alpha[:3].max(0) > 128)
+    if not len(there):
+        return np.where(row < 0, 0.0, 1.0)[:, None]
+    middle, half = (there[0] + there[-1] + 1) / 2, (there[-1] - there[0] + 1) / 2
+    # A wide cut lies far below the crown, a narrow one close to it.
+    rise = np.clip(0.22 * half, 4, 0.12 * width)
+    inside = 1 - np.hypot((column[None] - middle) / (1.02 * half + 1), np.minimum(row, 0)[:, None] / rise)
+    return np.where(row[:, None] < 0, np.clip(inside * half / (0.012 * height), 0, 1), 1.0)
 
 
 def _opacity(picture: Pixels, places_YX2: Floats) -> Floats:
