@@ -5,7 +5,8 @@
 Rounds are interleaved over looks and sizes, and medians are reported. "new" shows another person in every picture, as a
 stream of many identities does (for the portrait look mixed from people of the bank, who are loaded before); "known" the
 same ones again. Seconds are those of the processor, all threads together, which a busy machine changes less than the
-clock's. Memory is what a process of its own holds more at its most than before it imported the library. --bank the portrait look is left out: it shows people of a face bank (`ausynth faces build`).
+clock's. Memory is what a process of its own holds more at its most than before it imported the library. Without
+--bank the portrait look is left out: it shows people of a face bank (`ausynth faces build`).
 """
 
 from __future__ import annotations
