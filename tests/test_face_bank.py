@@ -684,6 +684,9 @@ def test_inspect_draws_everyone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     one = runner.invoke(app, [*command, "--only", bank.names[1]])
     assert one.exit_code == 0, said(one)
     assert np.array_equal(cv2.imread(str(sheet)), picture[96:192])
+    some = runner.invoke(app, [*command, "--most", "2"])
+    assert "2 of 3 people" in said(some)
+    assert cv2.imread(str(sheet)).shape[0] == 2 * 96
     result = runner.invoke(app, [*command, "--only", "zoe"])
     assert result.exit_code == 2
     assert "nobody" in said(result)
