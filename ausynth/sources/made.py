@@ -130,6 +130,12 @@ def content_keys(fingerprint: str, conditions: Conditions, block_size: int) -> N
 def recipe_of(generator: Generator, codec: Literal["raw", "jpeg"] = "raw", quality: int | None = None) -> Recipe:
     """Return what all shards of a store of this generator's faces have in common."""
     about: dict[str, Any] = {"generator": generator.name, "block_size": generator.block_size}
+    look = getattr(generator, "look", None)
+    if look:
+        about["look"] = look
+    shown = getattr(generator, "shows", ())
+    if shown:
+        about["shows"] = list(shown)
     licence = getattr(generator, "licence", None)
     if licence:
         about["licence"] = licence

@@ -127,14 +127,21 @@ class Studio:
         """Return the person of an identity number."""
         return _remembered(self._sitters, identity, _KEPT_SITTERS, self._lock, self._make)
 
+    def asymmetry(self, identity: int) -> Floats:
+        """Return (A,) how much weaker a person's right (above 0) or left side (below 0) moves, over `table.AUS`."""
+        uneven_A = stream("asymmetry", self._own(identity)).standard_normal(len(AUS)) * self._asymmetry
+        return np.clip(uneven_A, -0.6, 0.6).astype(np.float32)
+
+    def _own(self, identity: int) -> int:
+        """Return the number that a person's own traits are drawn from: unmixed, the same face is the same person."""
+        return identity if self._blend else self.mixture(identity).base
+
     def _make(self, identity: int) -> Sitter:
         mixture = self.mixture(identity)
         base = self._known(mixture.base)
         others = [self._known(n) for n in mixture.others]
-        # Without mixing the same number of the bank is the same person, whatever the identity number.
-        own = identity if self._blend else mixture.base
+        own = self._own(identity)
         draw = stream("face", own)
-        asymmetry_A = np.clip(stream("asymmetry", own).standard_normal(len(AUS)) * self._asymmetry, -0.6, 0.6)
         vertices_V3, texture = base.vertices, base.texture
         if others:
             masks = _masks(self._shaper.topology, self._size)
@@ -145,7 +152,7 @@ class Studio:
             np.average([base.age, *(o.age for o in others)], weights=[1 - sum(mixture.shares), *mixture.shares])
         )
         return Sitter(
-            build=self._shaper.build(vertices_V3, asymmetry_A.astype(np.float32)),
+            build=self._shaper.build(vertices_V3, self.asymmetry(identity)),
             texture=texture,
             layer=base.layer,
             light=base.light,
