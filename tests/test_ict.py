@@ -125,7 +125,8 @@ def test_person_adds_modes() -> None:
     weights = np.array([1.0, -0.5], np.float32)
     expected = head.vertices + head.modes[0] - 0.5 * head.modes[1]
     assert np.allclose(head.person(weights), expected, atol=1e-5)
-    assert np.array_equal(PersonShape.mean().vertices(head), head.vertices)
+    rest = ~np.isin(np.arange(len(head.vertices)), head.vertices_of(*ict.EYES))
+    assert np.array_equal(PersonShape.mean().vertices(head)[rest], head.vertices[rest])
 
 
 def test_eyes_and_teeth_stay_rigid() -> None:
@@ -144,6 +145,26 @@ def test_eyes_and_teeth_stay_rigid() -> None:
         own = head.vertices_of(name)
         pulled = moved[own, :2] - head.person(shape.weights)[own, :2]
         assert np.ptp(pulled, axis=0).max() < 1e-4
+
+
+def lids_about(head: ict.IctHead, vertices: np.ndarray, eye: int) -> float:
+    """How far the lids' edges lie from the eyeball's middle on average, in its radii."""
+    own = head.vertices_of(ict.EYES[eye])
+    middle = head.eyes[eye, :3] + (vertices[own] - head.vertices[own]).mean(0)
+    radius = np.linalg.norm(vertices[own] - middle, axis=1).mean()
+    edges = head.landmarks[[43, 44, 45, 46, 47] if eye == 0 else [36, 37, 38, 40, 41]]
+    return float(np.linalg.norm(vertices[edges] - middle, axis=1).mean() / radius)
+
+
+def test_eyeballs_stay_behind_the_lids(real_head: ict.IctHead) -> None:
+    rng = np.random.default_rng(4)
+    for strength in (0.0, 0.5, 0.9):
+        plain = PersonShape.mean()
+        shape = PersonShape(rng.normal(0, strength, 60).astype(np.float32), plain.knots, plain.pull)
+        vertices = shape.vertices(real_head)
+        assert min(lids_about(real_head, vertices, eye) for eye in range(2)) > 1.02
+        # No further back than it has to be.
+        assert max(lids_about(real_head, vertices, eye) for eye in range(2)) < 1.15
 
 
 def test_thin_plate_goes_through_what_it_was_solved_for() -> None:
