@@ -546,6 +546,17 @@ def test_only_neutral_frames_of_training_people(tmp_path: Path) -> None:
     assert FaceBank(tmp_path).subjects == ("disfa:SN001", "disfa:SN003")
 
 
+def test_who_is_never_neutral_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    source = Recorded(["SN001", "SN002"], ["SN001", "SN002"])
+    intensity = source.labels.intensity.copy()
+    intensity[source.identities == 1, 0] = 2
+    source.labels = Labels.from_intensity(source.labels.aus, intensity)
+    chosen = neutral_frames(source, each=1, licence="DISFA", credit="them")
+    report = build_bank(chosen, tmp_path, made_up_head(), finder=lambda: lambda picture: sitting(1, "x").landmarks())
+    assert report.made == ["disfa-SN001"]
+    assert "all coded AUs at 0" in report.rejected["disfa-SN002"][0]
+
+
 def test_nobody_neutral_is_said(tmp_path: Path) -> None:
     source = Recorded(["SN001"], ["SN001"])
     source.labels = Labels.from_intensity((12,), [[2], [3], [1]])
