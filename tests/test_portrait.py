@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ausynth import MixedStream, facs
 from ausynth.errors import AusynthError, ConfigurationError
 from ausynth.generators import Conditions, Generated, load_generator
+from ausynth.generators.portrait import geometry, kernels, raster, shade
 from ausynth.generators.portrait.backdrop import draw_backdrop
 from ausynth.generators.portrait.bank import BankError, FaceBank
 from ausynth.generators.portrait.generator import PortraitGenerator
@@ -25,6 +26,7 @@ from ausynth.generators.portrait.labels import intensity_of_drop
 from ausynth.generators.portrait.light import draw_light, lamp, shade_of
 from ausynth.generators.portrait.table import AUS, Actions, load_table
 from ausynth.generators.portrait.wrinkles import channels, depths
+from ausynth.generators.rendered import kernels as rendered_kernels
 from ausynth.generators.rendered.lips import intensity_of_gap
 from ausynth.testing import check_generator
 
@@ -475,6 +477,13 @@ def test_faces_of_a_licensed_set_are_not_exported(tmp_path: Path, monkeypatch: p
     assert generator.shows == ("disfa", "photograph")
     with pytest.raises(ConfigurationError, match="frames of DISFA"):
         _refuse_real(recipe_of(generator))
+
+
+def test_compiled_code_is_stamped_with_the_sources_of_both_looks() -> None:
+    """What numba keeps on disk must not outlive a change in a file that a function merely calls."""
+    assert kernels.SOURCES != rendered_kernels.SOURCES
+    for function in (shade.shade, raster.rasterise, geometry.normals):
+        assert function._cache._cache_file._source_stamp == kernels.SOURCES
 
 
 def test_conditions_with_other_columns_are_refused(small: PortraitGenerator) -> None:

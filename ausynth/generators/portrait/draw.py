@@ -194,7 +194,7 @@ def _behind_lips(vertices_V3: Floats, rim_K: Integers, first: int, gap: np.float
     for k in rim_K:
         front = max(front, vertices_V3[k, 2])
         top, bottom = max(top, vertices_V3[k, 1]), min(bottom, vertices_V3[k, 1])
-    reach = np.float32(1.2) + np.float32(1.6) * gap
+    reach = np.float32(0.9) + np.float32(1.1) * gap
     for i in range(first, len(vertices_V3)):
         depth = max(np.float32(0), front - vertices_V3[i, 2] - np.float32(0.4))
         side = abs(vertices_V3[i, 0]) / np.float32(2.6)

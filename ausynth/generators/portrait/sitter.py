@@ -109,6 +109,7 @@ class Studio:
         self._people: OrderedDict[int, _Known] = OrderedDict()
         self._sitters: OrderedDict[int, Sitter] = OrderedDict()
         self._lock = threading.Lock()
+        self._genders = [bank.attributes(name).get("gender", "") for name in bank.names]
 
     def mixture(self, identity: int) -> Mixture:
         """Return of whom the person of an identity number is made."""
@@ -188,14 +189,9 @@ class Studio:
 
     def _alike(self, base: int) -> list[int]:
         """Return the people that mix well with one: of the same gender where that is known and there are some."""
-        return _alike(self._bank, self._bank.names[base])
-
-
-@functools.lru_cache(maxsize=1024)
-def _alike(bank: FaceBank, name: str) -> list[int]:
-    gender = bank.attributes(name).get("gender", "")
-    same = [n for n, other in enumerate(bank.names) if bank.attributes(other).get("gender", "") == gender]
-    return same if len(same) > 2 else list(range(len(bank)))
+        genders, own = self._genders, self._genders[base]
+        same = [n for n, gender in enumerate(genders) if gender == own]
+        return same if len(same) > 2 else list(range(len(genders)))
 
 
 def _balanced(face: BankFace) -> BankFace:
@@ -219,7 +215,7 @@ def _balanced(face: BankFace) -> BankFace:
 
 
 def _muted(face: BankFace, topology: Topology) -> BankFace:
-    """Return a person whose photograph's camera does not exaggerate the skin's colour: a CIE L*a*b* chroma of about 21 at most."""
+    """Return a person whose skin has a CIE L*a*b* chroma of about 21 at most, whatever the camera made of it."""
     small = halved(face.texture, 2)
     inner_N3 = lab_of(small)[_masks(topology, small.shape[0]).texture > 0.5]
     chroma = float(np.hypot(*inner_N3[:, 1:].mean(0)))
