@@ -109,6 +109,7 @@ class Studio:
         self._people: OrderedDict[int, _Known] = OrderedDict()
         self._sitters: OrderedDict[int, Sitter] = OrderedDict()
         self._lock = threading.Lock()
+        self._loading = [threading.Lock() for _ in range(16)]
         self._genders = [bank.attributes(name).get("gender", "") for name in bank.names]
 
     def mixture(self, identity: int) -> Mixture:
@@ -163,7 +164,9 @@ class Studio:
         )
 
     def _known(self, number: int) -> _Known:
-        return _remembered(self._people, number, _KEPT_PEOPLE, self._lock, self._load)
+        # One thread loads a person, the others wait: it takes as long as a dozen pictures.
+        with self._loading[number % len(self._loading)]:
+            return _remembered(self._people, number, _KEPT_PEOPLE, self._lock, self._load)
 
     def _load(self, number: int) -> _Known:
         topology = self._shaper.topology
@@ -177,7 +180,7 @@ class Studio:
         inner = lab[mask_HW[top:bottom, left:right] > 0.5]
         return _Known(
             vertices=np.ascontiguousarray(face.neutral[topology.source]),
-            texture=np.ascontiguousarray(texture),
+            texture=np.array(texture),  # compiled code knows writable arrays alone
             layer=make_layer(face, self._shaper.head, topology, self._shrink),
             light=np.asarray(face.light, np.float32),
             eyes=eye_maps(face, topology, linear(face.iris)),
