@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -127,6 +128,19 @@ def test_people_are_added_and_replaced(tmp_path: Path) -> None:
     assert np.array_equal(again.stored("ben").shape.weights, entry(2).shape.weights)
     assert FaceBank(tmp_path).fingerprint == again.fingerprint
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_several_builds_add_to_one_bank(tmp_path: Path) -> None:
+    FaceBank.write(tmp_path, [])
+
+    def add(first: int) -> None:
+        FaceBank.write(tmp_path, [entry(n, f"person-{n:02d}", size=16) for n in range(first, first + 8)])
+
+    with ThreadPoolExecutor(4, "builds") as pool:
+        list(pool.map(add, range(0, 32, 8)))
+    bank = FaceBank(tmp_path)
+    assert bank.names == tuple(f"person-{n:02d}" for n in range(32))
+    assert all(bank.stored(name).name == name for name in bank.names)
 
 
 def test_an_entry_of_the_usual_size_is_small(tmp_path: Path) -> None:
@@ -503,6 +517,9 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no face bank"):
         build_bank([sitting(1, "ann")], tmp_path, made_up_head())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "thesis.txt").read_text() == "all of it"
+    with pytest.raises(ConfigurationError, match="is a file"):
+        build_bank([sitting(1, "ann")], tmp_path / "thesis.txt", made_up_head())
 
 
 class Recorded(FakeSource):

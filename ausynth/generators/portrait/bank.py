@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,8 @@ from ausynth.generators.portrait.ict import IctHead, load_ict
 __all__ = ["MANIFEST", "PHOTO_SIZE", "TEXTURE_SIZE", "BankError", "BankFace", "FaceBank", "StoredFace", "harmonics"]
 
 MANIFEST: Final = "bank.json"
+
+_LOCK: Final = "bank.lock"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _FILE: Final = re.compile(rf"{_NAME.pattern}\.[0-9a-f]{{8}}\.npz")
@@ -138,19 +141,14 @@ class FaceBank:
     def write(cls, folder: Path | str, faces: Iterable[StoredFace]) -> FaceBank:
         """Add people to the bank of `folder`, or begin it: each is whole on the disk, then listed.
 
-        A person of the same name is replaced.
+        A person of the same name is replaced. Several processes may add to one bank at a time.
 
         Raises:
-            ConfigurationError: a name that no file can have everywhere.
-            BankError: what is in `folder` is no bank.
+            ConfigurationError: a name that no file can have everywhere; other files in `folder`, and no bank.
+            BankError: the bank in `folder` is damaged.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        entries = {}
-        if (folder / MANIFEST).exists():
-            entries = {entry.name: entry for entry in _read_manifest(folder)}
-        elif not any(folder.iterdir()):
-            _write_manifest(folder, ())
+        _begin(folder)
         for face in faces:
             if not _NAME.fullmatch(face.name):
                 raise ConfigurationError(
@@ -160,12 +158,9 @@ class FaceBank:
             data = pack_face(face)
             # The content is in the name: the file that an older list names stays whole until the new list is there.
             digest = hashlib.sha256(data).hexdigest()
-            file = f"{face.name}.{digest[:8]}.npz"
-            old = entries.get(face.name)
-            write_aside(folder / file, data)
-            entries[face.name] = _Entry(
+            entry = _Entry(
                 name=face.name,
-                file=file,
+                file=f"{face.name}.{digest[:8]}.npz",
                 sha256=digest,
                 attributes=dict(face.attributes),
                 licence=face.licence,
@@ -174,10 +169,39 @@ class FaceBank:
                 quality=dict(face.quality),
                 key=face.key,
             )
-            _write_manifest(folder, entries.values())
-            if old is not None and old.file != file:
+            write_aside(folder / entry.file, data)
+            with _locked(folder):
+                entries = {other.name: other for other in _read_manifest(folder)}
+                old = entries.get(entry.name)
+                entries[entry.name] = entry
+                _write_manifest(folder, entries.values())
+            if old is not None and old.file != entry.file:
                 (folder / old.file).unlink(missing_ok=True)
         return cls(folder)
+
+
+def _begin(folder: Path) -> None:
+    """Make an empty bank where there is none; raise ConfigurationError where other files lie."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ConfigurationError(f"{folder} is a file", expected="a new folder, or a bank to add to") from error
+    with _locked(folder):
+        if (folder / MANIFEST).exists():
+            return
+        if any(path.name != _LOCK for path in folder.iterdir()):
+            raise ConfigurationError(
+                f"{folder} is there and no face bank", expected="a new folder, or a bank to add to"
+            )
+        _write_manifest(folder, ())
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    from filelock import FileLock
+
+    with FileLock(folder / _LOCK, is_singleton=False):
+        yield
 
 
 def _few(names: tuple[str, ...]) -> str:
