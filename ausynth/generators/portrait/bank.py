@@ -186,14 +186,13 @@ def _begin(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise ConfigurationError(f"{folder} is a file", expected="a new folder, or a bank to add to") from error
+    if (folder / MANIFEST).exists():
+        return
+    if any(path.name != _LOCK for path in folder.iterdir()):
+        raise ConfigurationError(f"{folder} is there and no face bank", expected="a new folder, or a bank to add to")
     with _locked(folder):
-        if (folder / MANIFEST).exists():
-            return
-        if any(path.name != _LOCK for path in folder.iterdir()):
-            raise ConfigurationError(
-                f"{folder} is there and no face bank", expected="a new folder, or a bank to add to"
-            )
-        _write_manifest(folder, ())
+        if not (folder / MANIFEST).exists():
+            _write_manifest(folder, ())
 
 
 @contextmanager
