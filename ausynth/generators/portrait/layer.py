@@ -165,18 +165,33 @@ def _framed(picture: Pixels) -> tuple[Pixels, Floats]:
     height, width = picture.shape[:2]
     side, above, below = round(_SIDES * width), round(_ABOVE * height), round(_BELOW * height)
     framed = np.pad(picture, ((above, 0), (side, side), (0, 0)), mode="symmetric")
-    # No mirror image below: it would show a second chin. The last rows go on, ever less sharp.
-    last = blurred(framed[-5:].mean(0, keepdims=True), 1.0)
-    rows = [blurred(last, 0.5 + 0.12 * row) * (1 - 0.15 * row / below) for row in range(1, below + 1)]
-    if rows:
-        opaque = np.repeat(last[..., 3:], len(rows), axis=0)
-        neck = np.dstack([np.concatenate(rows)[..., :3], opaque])
-        framed = np.concatenate([framed, np.clip(neck + 0.5, 0, 255).astype(np.uint8)])
+    framed = np.concatenate([framed, _neck(framed, picture, below)])
     column, row = np.arange(framed.shape[1]) - side + 0.5, np.arange(framed.shape[0]) - above + 0.5
     beside = np.maximum(np.maximum(-column, column - width), 0) / max(side, 1)
     fade = np.clip(1 - 1.4 * beside, 0, 1)[None] * _dome(picture[..., 3], column, row)
     framed[..., 3] = np.rint(framed[..., 3] * fade)
     return framed, np.array([side, above], np.float32)
+
+
+def _neck(framed: Pixels, picture: Pixels, below: int) -> Pixels:
+    """Return `below` more rows: the last ones go on, ever less sharp; no mirror image, which would show a second chin.
+
+    The chin's shadow does not go on with the skin: further down a neck is about as light as the face.
+    """
+    height, width = picture.shape[:2]
+    last = blurred(framed[-5:].mean(0, keepdims=True), 1.0)[0]
+    middle = picture[height * 5 // 10 : height * 7 // 10, width * 4 // 10 : width * 6 // 10, :3]
+    tone_3 = np.median(middle.reshape(-1, 3), axis=0)
+    alike_W = last[:, :3] @ tone_3 / np.maximum(np.linalg.norm(last[:, :3], axis=1) * np.linalg.norm(tone_3), 1e-6)
+    is_skin_W = np.clip((alike_W - 0.98) / 0.012, 0, 1) * (last[:, 3] > 128)
+    towards = blurred(is_skin_W[None], 3.0)[0][:, None] * (0.8 * tone_3 - last[:, :3])
+    rows = np.empty((below, *framed.shape[1:]), np.float32)
+    for row in range(below):
+        share = min(row / (0.12 * height), 1.0)
+        lit = last[:, :3] + 0.7 * share * share * (3 - 2 * share) * towards
+        rows[row, :, :3] = blurred(lit[None], 0.5 + 0.12 * row)[0] * (1 - 0.15 * row / below)
+    rows[..., 3] = last[:, 3]
+    return np.clip(rows + 0.5, 0, 255).astype(np.uint8)
 
 
 def _dome(alpha: Pixels, column: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
