@@ -188,7 +188,7 @@ def _begin(folder: Path) -> None:
         raise ConfigurationError(f"{folder} is a file", expected="a new folder, or a bank to add to") from error
     if (folder / MANIFEST).exists():
         return
-    if any(path.name != _LOCK for path in folder.iterdir()):
+    if not all(path.name.startswith("bank.") for path in folder.iterdir()):
         raise ConfigurationError(f"{folder} is there and no face bank", expected="a new folder, or a bank to add to")
     with _locked(folder):
         if not (folder / MANIFEST).exists():
