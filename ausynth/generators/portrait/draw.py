@@ -11,7 +11,7 @@ from ausynth.generators.portrait.backdrop import draw_backdrop
 from ausynth.generators.portrait.geometry import normals, project
 from ausynth.generators.portrait.kernels import Integers, kernel
 from ausynth.generators.portrait.layer import carry
-from ausynth.generators.portrait.light import draw_light, shade_of
+from ausynth.generators.portrait.light import BRIGHTEST, DARKEST, draw_light, shade_of
 from ausynth.generators.portrait.pixels import LINEAR
 from ausynth.generators.portrait.raster import box_of, clear, rasterise
 from ausynth.generators.portrait.shade import Front, Lens, Sheet, shade
@@ -157,7 +157,7 @@ class Artist:
         rasterise(seen_G3, layer.triangles, 0, len(layer.triangles), box_4, nearest_HW, triangle_HW, weights_HW2)
         light_G3 = np.empty_like(nodes_G3)
         shade_of(layer.normals @ turn_33.T, weights_93, light_G3)
-        light_G3 = np.clip(light_G3 / layer.lit, 0.25, 2.5)
+        light_G3 = np.clip(light_G3 / layer.lit, DARKEST, BRIGHTEST)
         return Sheet(layer.triangles, layer.places, light_G3, layer.picture), triangle_HW, weights_HW2
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.generators.portrait.bank import BankFace, harmonics
+from ausynth.generators.portrait.light import BRIGHTEST, DARKEST
 from ausynth.generators.portrait.pixels import LINEAR, blurred
 from ausynth.generators.portrait.raster import clear, rasterise
 from ausynth.generators.portrait.topology import EYE, Topology
@@ -39,7 +40,7 @@ def eye_maps(face: BankFace, topology: Topology, iris_3: Floats) -> Floats:
     seen = _seen(face, topology, own_V3)
     light = LINEAR[face.photo]
     front_9 = harmonics(np.array([[0.0, 0.0, 1.0]], np.float32))[0]
-    light_3 = np.clip(front_9 @ face.light, 0.25, 2.5)
+    light_3 = np.clip(front_9 @ face.light, DARKEST, BRIGHTEST)
     maps = []
     for own, mean_4 in zip(topology.balls, topology.ball_middle, strict=True):
         ball = own_V3[own]

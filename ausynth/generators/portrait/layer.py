@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ausynth.generators.portrait.bank import BankFace, harmonics
 from ausynth.generators.portrait.ict import IctHead
 from ausynth.generators.portrait.kernels import Integers, kernel
+from ausynth.generators.portrait.light import BRIGHTEST, DARKEST
 from ausynth.generators.portrait.pixels import Pixels, blurred, halved
 from ausynth.generators.portrait.raster import clear, rasterise
 from ausynth.generators.portrait.topology import Topology
@@ -27,7 +28,6 @@ _SIDES, _ABOVE, _BELOW = 0.12, 0.16, 0.30  # how far the grid reaches beyond the
 _CARRIERS: Final = 10
 _REACH_CM: Final = 1.8  # of an anchor's pull
 _FURTHEST_CM: Final = 3.0  # from the face: beyond, nothing moves with it
-_DARKEST, _BRIGHTEST = 0.25, 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def make_layer(face: BankFace, head: IctHead, topology: Topology, shrink: int = 
         triangles=triangles,
         places=np.ascontiguousarray((places_YX2 + margin_2).reshape(-1, 2) * np.float32(0.5**shrink)),
         picture=halved(picture, shrink),
-        lit=np.clip(light_G3, _DARKEST, _BRIGHTEST).astype(np.float32),
+        lit=np.clip(light_G3, DARKEST, BRIGHTEST).astype(np.float32),
         carriers=carriers,
         pulls=pulls,
     )
