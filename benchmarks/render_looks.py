@@ -31,7 +31,7 @@ GOALS = {("procedural", 128): 300, ("portrait", 128): 150}  # images a second on
 
 def main() -> None:
     options = arguments(__doc__, lambda parser: parser.add_argument("--bank", type=Path, metavar="FOLDER"))
-    rounds, pictures = (2, 16) if options.quick else (7, 64)
+    rounds, pictures = (2, 16) if options.quick else (5, 48)
     looks: dict[str, dict[str, Any]] = {"procedural": {}}
     if options.bank is not None:
         looks["portrait"] = {"look": "portrait", "bank": str(options.bank)}
