@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -127,6 +128,19 @@ def test_people_are_added_and_replaced(tmp_path: Path) -> None:
     assert np.array_equal(again.stored("ben").shape.weights, entry(2).shape.weights)
     assert FaceBank(tmp_path).fingerprint == again.fingerprint
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_several_builds_add_to_one_bank(tmp_path: Path) -> None:
+    FaceBank.write(tmp_path, [])
+
+    def add(first: int) -> None:
+        FaceBank.write(tmp_path, [entry(n, f"person-{n:02d}", size=16) for n in range(first, first + 8)])
+
+    with ThreadPoolExecutor(4, "builds") as pool:
+        list(pool.map(add, range(0, 32, 8)))
+    bank = FaceBank(tmp_path)
+    assert bank.names == tuple(f"person-{n:02d}" for n in range(32))
+    assert all(bank.stored(name).name == name for name in bank.names)
 
 
 def test_an_entry_of_the_usual_size_is_small(tmp_path: Path) -> None:
@@ -503,6 +517,9 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no face bank"):
         build_bank([sitting(1, "ann")], tmp_path, made_up_head())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "thesis.txt").read_text() == "all of it"
+    with pytest.raises(ConfigurationError, match="is a file"):
+        build_bank([sitting(1, "ann")], tmp_path / "thesis.txt", made_up_head())
 
 
 class Recorded(FakeSource):
@@ -544,6 +561,17 @@ def test_only_neutral_frames_of_training_people(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"held out now: disfa:SN003"):
         build_bank(other, tmp_path, made_up_head(), finder=lambda: find, allowed=["disfa:SN001", "disfa:SN002"])
     assert FaceBank(tmp_path).subjects == ("disfa:SN001", "disfa:SN003")
+
+
+def test_who_is_never_neutral_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    source = Recorded(["SN001", "SN002"], ["SN001", "SN002"])
+    intensity = source.labels.intensity.copy()
+    intensity[source.identities == 1, 0] = 2
+    source.labels = Labels.from_intensity(source.labels.aus, intensity)
+    chosen = neutral_frames(source, each=1, licence="DISFA", credit="them")
+    report = build_bank(chosen, tmp_path, made_up_head(), finder=lambda: lambda picture: sitting(1, "x").landmarks())
+    assert report.made == ["disfa-SN001"]
+    assert "all coded AUs at 0" in report.rejected["disfa-SN002"][0]
 
 
 def test_nobody_neutral_is_said(tmp_path: Path) -> None:
@@ -684,6 +712,9 @@ def test_inspect_draws_everyone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     one = runner.invoke(app, [*command, "--only", bank.names[1]])
     assert one.exit_code == 0, said(one)
     assert np.array_equal(cv2.imread(str(sheet)), picture[96:192])
+    some = runner.invoke(app, [*command, "--most", "2"])
+    assert "2 of 3 people" in said(some)
+    assert cv2.imread(str(sheet)).shape[0] == 2 * 96
     result = runner.invoke(app, [*command, "--only", "zoe"])
     assert result.exit_code == 2
     assert "nobody" in said(result)

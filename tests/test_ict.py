@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from heads import SHAPES, camera, made_up_head, made_up_kit
 from ausynth import assets
 from ausynth.errors import AusynthError, ConfigurationError
 from ausynth.generators.portrait import ict, ict_pack
+from ausynth.generators.portrait.head_model import HeadModel
 from ausynth.generators.portrait.ict import LANDMARKS_68, load_ict, read_ict
 from ausynth.generators.portrait.person import PersonShape, PhotoCamera, thin_plate
+from ausynth.generators.rendered.head import load_head
 from ausynth.generators.rendered.mesh import add_shapes
 
 
@@ -86,6 +89,28 @@ def test_expressions_are_the_kits_to_half_precision() -> None:
         head.weights({"browUp": 1})
 
 
+def displaced(head: HeadModel, name: str, weight: float) -> np.ndarray:
+    """A use of the protocol and of nothing else."""
+    vertices = head.vertices.copy()
+    add_shapes(vertices, head.weights({name: weight}), head.starts, head.rows, head.deltas)
+    return np.abs(vertices - head.vertices).max(1)
+
+
+@pytest.mark.parametrize("model", [load_head, made_up_head])
+def test_both_heads_keep_the_protocol(model: Callable[[], HeadModel]) -> None:
+    head = model()
+    assert isinstance(head, HeadModel)
+    moved = displaced(head, "jawOpen", 0.5)
+    assert moved.max() > 0.2
+    assert np.array_equal(displaced(head, "jawOpen", 0.0), np.zeros_like(moved))
+    assert np.allclose(displaced(head, "jawOpen", 1.0), 2 * moved, atol=1e-4)
+    for name in head.material_names:
+        own = head.triangles[head.materials == head.material(name)]
+        assert np.array_equal(head.vertices_of(name), np.unique(own))
+    assert head.uv.shape == (*head.triangles.shape, 2)
+    assert len(head.starts) == len(head.shapes) + 1
+
+
 def test_mirror_finds_the_other_side() -> None:
     head = made_up_head()
     marks = head.landmarks
@@ -100,7 +125,8 @@ def test_person_adds_modes() -> None:
     weights = np.array([1.0, -0.5], np.float32)
     expected = head.vertices + head.modes[0] - 0.5 * head.modes[1]
     assert np.allclose(head.person(weights), expected, atol=1e-5)
-    assert np.array_equal(PersonShape.mean().vertices(head), head.vertices)
+    rest = ~np.isin(np.arange(len(head.vertices)), head.vertices_of(*ict.EYES))
+    assert np.array_equal(PersonShape.mean().vertices(head)[rest], head.vertices[rest])
 
 
 def test_eyes_and_teeth_stay_rigid() -> None:
@@ -119,6 +145,26 @@ def test_eyes_and_teeth_stay_rigid() -> None:
         own = head.vertices_of(name)
         pulled = moved[own, :2] - head.person(shape.weights)[own, :2]
         assert np.ptp(pulled, axis=0).max() < 1e-4
+
+
+def lids_about(head: ict.IctHead, vertices: np.ndarray, eye: int) -> float:
+    """How far the lids' edges lie from the eyeball's middle on average, in its radii."""
+    own = head.vertices_of(ict.EYES[eye])
+    middle = head.eyes[eye, :3] + (vertices[own] - head.vertices[own]).mean(0)
+    radius = np.linalg.norm(vertices[own] - middle, axis=1).mean()
+    edges = head.landmarks[[43, 44, 45, 46, 47] if eye == 0 else [36, 37, 38, 40, 41]]
+    return float(np.linalg.norm(vertices[edges] - middle, axis=1).mean() / radius)
+
+
+def test_eyeballs_stay_behind_the_lids(real_head: ict.IctHead) -> None:
+    rng = np.random.default_rng(4)
+    for strength in (0.0, 0.5, 0.9):
+        plain = PersonShape.mean()
+        shape = PersonShape(rng.normal(0, strength, 60).astype(np.float32), plain.knots, plain.pull)
+        vertices = shape.vertices(real_head)
+        assert min(lids_about(real_head, vertices, eye) for eye in range(2)) > 1.02
+        # No further back than it has to be.
+        assert max(lids_about(real_head, vertices, eye) for eye in range(2)) < 1.15
 
 
 def test_thin_plate_goes_through_what_it_was_solved_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from ausynth import MixedStream, facs
 from ausynth.errors import AusynthError, ConfigurationError
 from ausynth.generators import Conditions, Generated, load_generator
+from ausynth.generators.portrait import geometry, kernels, raster, shade
 from ausynth.generators.portrait.backdrop import draw_backdrop
 from ausynth.generators.portrait.bank import BankError, FaceBank
 from ausynth.generators.portrait.generator import PortraitGenerator
@@ -24,6 +26,7 @@ from ausynth.generators.portrait.labels import intensity_of_drop
 from ausynth.generators.portrait.light import draw_light, lamp, shade_of
 from ausynth.generators.portrait.table import AUS, Actions, load_table
 from ausynth.generators.portrait.wrinkles import channels, depths
+from ausynth.generators.rendered import kernels as rendered_kernels
 from ausynth.generators.rendered.lips import intensity_of_gap
 from ausynth.testing import check_generator
 
@@ -234,6 +237,22 @@ def test_asymmetry_weakens_one_side(head: IctHead) -> None:
     assert weights[head.shapes["jawOpen"]] == pytest.approx(0.5)  # a jaw has no sides
 
 
+def test_sides_say_how_uneven_people_are(bank: FaceBank, head: IctHead) -> None:
+    even, uneven = still(bank, head), still(bank, head, asymmetry=0.3)
+    who = np.arange(40)
+    assert (even.sides(who) == 1).all()
+    sides = uneven.sides(who)
+    assert sides.shape == (40, 2, len(AUS))
+    assert (sides.max(1) == 1).all()
+    assert 0.1 < (1 - sides.min(1)).mean() < 0.4
+    _, face, _ = uneven._face(asking({12: 5}).intensity[0], 7, 0)
+    sitter = uneven._studio.sitter(7)
+    left, right = uneven._shaper.topology.landmarks[[54, 48]]
+    moved = np.linalg.norm(face.vertices - sitter.build.vertices, axis=1)
+    a12 = AUS.index(12)
+    assert (moved[left] > moved[right]) == (sides[7, 0, a12] > sides[7, 1, a12])
+
+
 def test_gains_are_those_of_the_letters() -> None:
     table = load_table()
     assert table.moved(np.array([0, 1, 2, 3, 4, 5], np.float32)).tolist() == pytest.approx([0, 0.12, 0.3, 0.55, 0.8, 1])
@@ -251,7 +270,8 @@ def test_lines_deepen_with_their_action_unit_alone() -> None:
 
 OPTIONS = [
     ("yaw", 10), ("pitch", 6), ("roll", 5), ("jitter", 0.05), ("gaze", 10), ("blink", 1), ("light", 1),
-    ("background", 1), ("asymmetry", 0.3), ("blur", 1), ("grain", 1), ("jpeg", (30, 60)), ("distance", (40, 45)), ("wrinkles", 0),
+    ("background", 1), ("asymmetry", 0.3), ("blur", 1), ("grain", 1), ("jpeg", (30, 60)), ("distance", (40, 45)),
+    ("wrinkles", 0),
     ("blend", False), ("supersample", 2),
 ]  # fmt: skip
 
@@ -429,25 +449,41 @@ def test_the_commands_take_the_look(asset_folder: Path, tmp_path: Path) -> None:
     readme = (tmp_path / "practice" / "README.txt").read_text()
     assert "painted by a test" in readme
     assert "No person is shown" not in readme
-    done = runner.invoke(
-        app,
-        [
-            "preview",
-            "--real",
-            "none",
-            "--ratio",
-            "1",
-            "--out",
-            str(tmp_path / "sheets"),
-            "--image-size",
-            "48",
-            "--batch-size",
-            "4",
-            *bank,
-        ],
-    )
+    done = runner.invoke(app, ["export", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "exported")])
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "sheets" / "aus.png").stat().st_size > 10_000
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "photographs of real people" in card
+    assert "No recording of a real person" not in card
+
+
+def test_preview_draws_every_action_unit_of_the_look(asset_folder: Path) -> None:
+    from ausynth.commands.common import chosen_generator
+    from ausynth.commands.preview import _draw_aus
+
+    chosen = chosen_generator("rendered", None, asset_folder / "bank")
+    assert chosen == {"name": "rendered", "look": "portrait", "bank": str(asset_folder / "bank")}
+    sheet = _draw_aus(chosen, 0)
+    assert sheet.shape[0] > 1000 and sheet.std() > 20  # noqa: PT018
+
+
+def test_faces_of_a_licensed_set_are_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ausynth.jobs.export import _refuse_real
+    from ausynth.sources.made import recipe_of
+
+    head = fakes.fake_head(tmp_path)
+    faces = [dataclasses.replace(fakes.fake_face(0), subject="disfa:SN001"), fakes.fake_face(1)]
+    FaceBank.write(tmp_path / "bank", faces)
+    generator = PortraitGenerator(FaceBank(tmp_path / "bank", head), 48, head=head)
+    assert generator.shows == ("disfa", "photograph")
+    with pytest.raises(ConfigurationError, match="frames of DISFA"):
+        _refuse_real(recipe_of(generator))
+
+
+def test_compiled_code_is_stamped_with_the_sources_of_both_looks() -> None:
+    """What numba keeps on disk must not outlive a change in a file that a function merely calls."""
+    assert kernels.SOURCES != rendered_kernels.SOURCES
+    for function in (shade.shade, raster.rasterise, geometry.normals):
+        assert function._cache._cache_file._source_stamp == kernels.SOURCES
 
 
 def test_conditions_with_other_columns_are_refused(small: PortraitGenerator) -> None:

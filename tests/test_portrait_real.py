@@ -172,6 +172,25 @@ def test_every_name_in_the_table_is_a_shape_of_the_head(head: IctHead) -> None:
         head.weights(weights)
 
 
+def test_what_labels_call_seen_is_seen_in_the_picture(generator: PortraitGenerator) -> None:
+    """At the limits of the pose: the z-buffer of the drawn picture against the labels, which need no picture."""
+    turned = PortraitGenerator(generator.bank, 192, yaw=20, pitch=10, roll=10, blink=0, head=generator._shaper.head)
+    labeller, draw, differ = turned._labeller, np.random.default_rng(1), 0
+    for noise in range(40):
+        intensity = ((draw.random(17) < 0.25) * draw.integers(1, 6, 17)).astype(np.float32)
+        sitter, face, view = turned._face(intensity, noise % 3, noise)
+        drawing = turned._artist.draw(sitter, face, view, noise, np.empty((192, 192, 3), np.float32))
+        column, row = (drawing.seen[:, i].astype(int).clip(0, 191) for i in (0, 1))
+        behind_cm = 1 / drawing.seen[:, 2] - 1 / np.maximum(drawing.nearest[row, column], 1e-6)
+        seen = ((drawing.seen[:, :2] >= 0) & (drawing.seen[:, :2] < 192)).all(1) & (behind_cm < 0.35)
+        best = np.zeros(17)
+        for disc, a in enumerate(labeller._owners):
+            members = labeller._members[labeller._starts[disc] : labeller._starts[disc + 1]]
+            best[a] = max(best[a], seen[members].mean())
+        differ += int((np.isnan(labeller.row(sitter, face, view)) != (best < 0.4)).sum())
+    assert differ <= 0.005 * 40 * 17
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     intensity=st.lists(st.sampled_from((0, 0, 0, 1, 2.5, 5)), min_size=17, max_size=17),

@@ -137,21 +137,30 @@ def inspect(
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only these people, repeated or with commas.")
     ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Of more people than this, some from all over the list.")] = 60,
     size: Annotated[int, typer.Option(min=64, max=512, help="Height and width of each picture.")] = 192,
 ) -> None:
-    """Draw a contact sheet of a bank: each person's photograph, fit, matte, texture, and some expressions."""
+    """Draw a contact sheet of a bank, a row for each person.
+
+    From the left: photograph, fitted head, matte, texture; then rendered: neutral, AU12, AU4 and AU1+2+5+26 at 4.
+    """
     from rich.console import Console
 
+    from ausynth.errors import ConfigurationError
     from ausynth.generators.portrait.bank import FaceBank
     from ausynth.generators.portrait.bank_sheet import bank_sheet
     from ausynth.generators.portrait.ict import load_ict
 
     head = load_ict()
     opened = FaceBank(bank, head)
-    sheet = bank_sheet(opened, head, names=split_names(only) or opened.names, size=size)
+    names = split_names(only) or list(opened.names)
+    names = [names[i * len(names) // min(most, len(names))] for i in range(min(most, len(names)))]
+    if not names:
+        raise ConfigurationError(f"nobody in {bank}", expected="a bank with people", do="add some: ausynth faces build")
+    sheet = bank_sheet(opened, head, names=names, size=size)
     write_whole(out, png(sheet))
     console = Console(soft_wrap=True)
-    console.print(f"{out}: {len(split_names(only) or opened.names)} of {len(opened)} people.")
+    console.print(f"{out}: {len(names)} of {len(opened)} people.")
     for credit in opened.credits():
         console.print(f"photographs: {credit}")
 

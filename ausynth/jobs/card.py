@@ -130,6 +130,9 @@ def card(contents: Contents) -> str:
     recipe, tally = contents.recipe, contents.tally
     generator = str(recipe.about.get("generator", "unknown"))
     title = f"{tally.samples:,} synthetic faces with action units"
+    people = "No recording of a real person is among them."
+    if recipe.about.get("look") == "portrait":
+        people = "They are drawn from photographs of real people, see Licence, who never made these expressions."
     lines = [
         "---",
         _front_matter(contents, title).strip(),
@@ -138,8 +141,8 @@ def card(contents: Contents) -> str:
         f"# {title}",
         "",
         f"Pictures of {recipe.image_size} x {recipe.image_size} pixels ({contents.pictures}) of {tally.people:,} "
-        f"synthetic people, made by the generator `{generator}` and exported by ausynth {ausynth.__version__}. No "
-        "recording of a real person is among them. A label says what the picture shows according to the generator; it "
+        f"synthetic people, made by the generator `{generator}` and exported by ausynth {ausynth.__version__}. "
+        f"{people} A label says what the picture shows according to the generator; it "
         "need not be what the generator was asked for, and both are given.",
         "",
     ]

@@ -21,6 +21,7 @@ from ausynth.jobs.card import SHEET, Contents, Tally, card, licence_notes
 from ausynth.jobs.out_folder import MADE_BY, RECORD, OutFolder
 from ausynth.jobs.parquet import ParquetFile, ParquetFiles, schema, table
 from ausynth.jobs.selection import Images, PlannedBatch, at_once, choose, digest, read, require_enough
+from ausynth.sources.folds import PARTS
 
 if TYPE_CHECKING:
     from ausynth.store import Recipe, Samples, Store
@@ -293,4 +294,12 @@ def _refuse_real(recipe: Recipe) -> None:
             f"these are recordings of real people ({name}), under a licence that does not let them be passed on",
             expected="a store of generated samples, such as `ausynth warmup` fills",
             do="share how they were prepared instead: whoever has the licence prepares the same with `ausynth prepare`",
+        )
+    licensed = [name for name in recipe.about.get("shows", ()) if name in PARTS]
+    if licensed:
+        raise ConfigurationError(
+            f"these faces are drawn from frames of {' and '.join(name.upper() for name in licensed)}, whose licence "
+            "does not let pictures of its people be passed on",
+            expected="synthetic faces, or people of photographs that may be passed on",
+            do="make them with a face bank of other people",
         )

@@ -148,6 +148,12 @@ def recipe_of(generator: Generator, codec: Literal["raw", "jpeg"] = "raw", quali
     gates = getattr(generator, "gates", ())
     if gates:
         about["gates"] = [f"{gate.name} {gate.fingerprint}" for gate in gates]
+    look = getattr(generator, "look", None)
+    if look:
+        about["look"] = look
+    shown = getattr(generator, "shows", ())
+    if shown:
+        about["shows"] = list(shown)
     licence = getattr(generator, "licence", None)
     if licence:
         about["licence"] = licence

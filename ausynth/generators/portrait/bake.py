@@ -80,7 +80,8 @@ def bake(head: IctHead, neutral_V3: Floats, camera: PhotoCamera, photo_HW3: Pixe
     light_93 = _light(sampled, facing, weight_SS)
     shade = np.clip(harmonics(facing) @ light_93, *SHADE)
     albedo = np.clip(sampled / shade, 0, 1)
-    weight_SS *= _skin_not_background(albedo, facing[..., 2], weight_SS)
+    height = (head.vertices[vertices, 1] * weights_SS3).sum(-1)
+    weight_SS *= _skin_not_background(albedo, facing[..., 2], height, weight_SS)
     texture, filled = _mirrored(albedo, weight_SS)
     texture = _push_pull(texture, filled)
     return Baked(from_linear(texture), weight_SS, light_93)
@@ -172,17 +173,25 @@ def _light(sampled: Floats, facing: Floats, weight_SS: Floats) -> Floats:
     return np.repeat(light_9[:, None], 3, axis=1).astype(np.float32)
 
 
-def _skin_not_background(albedo: Floats, facing_z: Floats, weight_SS: Floats) -> Floats:
-    """Return 0-1 for each texel: 0 where the side of the head is far brighter than the face.
+def _skin_not_background(albedo: Floats, facing_z: Floats, height: Floats, weight_SS: Floats) -> Floats:
+    """Return 0-1 for each texel: 0 where the side of the head is brighter than the face.
 
-    A studio's bright background shines through locks of hair, and round the ears of whoever's ears are smaller than the
-    head's.
+    A studio's bright wall shines through locks of hair, and round the ears of whoever's ears are smaller than the
+    head's; along the jaw skin mirrors it.
+
+    Args:
+        albedo: (S, S, 3) linear colour.
+        facing_z: (S, S) how far the place faces the camera.
+        height: (S, S) centimetres above the mean head's origin: below the eyes no fair hair is taken for glare.
+        weight_SS: (S, S) how well the photograph shows the place.
     """
     bright = albedo.mean(-1)
     front = (weight_SS > 0.9) & (facing_z > 0.7)
     usual = float(np.median(bright[front])) if front.any() else 1.0
-    side = 1 - smoothstep(facing_z, 0.5, 0.75)
-    return 1 - side * smoothstep(bright / max(usual, 1e-3), 1.4, 2.0)
+    excess = bright / max(usual, 1e-3)
+    upper = smoothstep(height, 0.0, 3.0)
+    glare = upper * smoothstep(excess, 1.4, 2.0) + (1 - upper) * smoothstep(excess, 1.1, 1.5)
+    return np.asarray(1 - (1 - smoothstep(facing_z, 0.5, 0.75)) * glare, np.float32)
 
 
 def _mirrored(albedo: Floats, weight_SS: Floats) -> tuple[Floats, Floats]:

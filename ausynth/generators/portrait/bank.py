@@ -1,123 +1,41 @@
-"""A face bank: people as data. One compressed file a person, and `bank.json`, which lists them with their checksums.
-
-Legend of the shapes: V vertices of the head, M identity modes, K knots of the warp, H x W pixels.
-"""
+"""A face bank: people as data. One compressed file a person, and `bank.json`, which lists them with their checksums."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from ausynth.durable import write_aside
-from ausynth.errors import AusynthError, ConfigurationError
+from ausynth.errors import ConfigurationError
+from ausynth.generators.portrait.bank_face import (
+    AGAIN,
+    FORMAT,
+    PHOTO_SIZE,
+    TEXTURE_SIZE,
+    BankError,
+    BankFace,
+    StoredFace,
+    harmonics,
+    pack_face,
+    unpack_face,
+)
 from ausynth.generators.portrait.ict import IctHead, load_ict
-from ausynth.generators.portrait.person import PersonShape, PhotoCamera
-from ausynth.labels import Floats
 
-__all__ = ["PHOTO_SIZE", "TEXTURE_SIZE", "BankError", "BankFace", "FaceBank", "StoredFace", "harmonics"]
+__all__ = ["MANIFEST", "PHOTO_SIZE", "TEXTURE_SIZE", "BankError", "BankFace", "FaceBank", "StoredFace", "harmonics"]
 
-Pixels = NDArray[np.uint8]
-
-FORMAT: Final = "ausynth-face-bank 1"
 MANIFEST: Final = "bank.json"
-TEXTURE_SIZE: Final = 512
-PHOTO_SIZE: Final = 256
 
-_TEXTURE_QUALITY, _PHOTO_QUALITY = 90, 92
+_LOCK: Final = "bank.lock"
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _FILE: Final = re.compile(rf"{_NAME.pattern}\.[0-9a-f]{{8}}\.npz")
-
-
-class BankError(AusynthError):
-    """A face bank cannot be used: none there, of another version, or damaged."""
-
-
-def harmonics(normals_N3: Floats) -> Floats:
-    """Return (N, 9) float32: the order-2 real spherical harmonics of unit normals, without their constants.
-
-    The columns are 1, y, z, x, xy, yz, 3 zz - 1, xz, xx - yy of normals with y up and z to the viewer. Diffuse light of
-    any kind is a weighted sum of them within 1 % (Ramamoorthi and Hanrahan, 2001).
-    """
-    x, y, z = np.moveaxis(np.asarray(normals_N3, np.float32), -1, 0)
-    return np.stack([np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], axis=-1)
-
-
-@dataclass(frozen=True, eq=False)
-class BankFace:
-    """One person of a bank, ready to be rendered.
-
-    Attributes:
-        name: of the person in the bank, unique there.
-        neutral: (V, 3) float32 centimetres: the person's own head with a neutral face, in the topology and the axes of
-            `IctHead`; not turned as in the photograph.
-        texture: (512, 512, 3) uint8 sRGB: the texture of the material "face", photographed light divided out: linear
-            texture times shade is the linear photograph, where shade is `harmonics(normals) @ light` cut to
-            0.5-1.8. Row 0 is v = 1; the texel of (u, v) is column 512 u, row 512 (1 - v), centres at one half.
-        photo: (256, 256, 3) uint8 sRGB: the photograph, for hair, neck and background.
-        matte: (256, 256) uint8: 255 where the photograph shows the person (face, hair, neck, clothes), 0 background.
-        light: (9, 3) float32: the photograph's own light in linear red, green, blue, of `harmonics`, in the axes of
-            the picture (the head's, turned by `camera.rotation`); 1 is the mean over the visible skin.
-        camera: lays `neutral` on `photo`.
-        iris: (3,) uint8 sRGB, the iris' own colour.
-        attributes: "age", "gender", "ethnicity" and the like, where known.
-        licence: of the photograph.
-        source: whom to credit for it.
-        subject: whom it shows, as data sets name them: "disfa:SN001", "photograph:london-001".
-        shape: what `neutral` was made from.
-    """
-
-    name: str
-    neutral: Floats
-    texture: Pixels
-    photo: Pixels
-    matte: Pixels
-    light: Floats
-    camera: PhotoCamera
-    iris: Pixels
-    attributes: Mapping[str, str]
-    licence: str
-    source: str
-    subject: str
-    shape: PersonShape
-
-
-@dataclass(frozen=True, eq=False)
-class StoredFace:
-    """What a bank keeps of a person: `BankFace` without `neutral`, which follows from `shape` and the head."""
-
-    name: str
-    shape: PersonShape
-    texture: Pixels
-    photo: Pixels
-    matte: Pixels
-    light: Floats
-    camera: PhotoCamera
-    iris: Pixels
-    attributes: Mapping[str, str]
-    licence: str
-    source: str
-    subject: str
-    quality: Mapping[str, float] = field(default_factory=dict)
-    """How well the head fits the photograph: see `building.build_face`."""
-    key: str = ""
-    """Hash of the photographs and the settings that this was made from; "" where nobody cares."""
-
-    def face(self, head: IctHead) -> BankFace:
-        """Return the person with the head's vertices moved into place."""
-        own = {name: value for name, value in vars(self).items() if name not in ("quality", "key")}
-        return BankFace(neutral=self.shape.vertices(head), **own)
 
 
 @dataclass(frozen=True)
@@ -205,11 +123,11 @@ class FaceBank:
             data = path.read_bytes()
         except OSError as error:
             raise BankError(
-                f"cannot read {path}: {error.strerror or error}", expected="the files that bank.json lists", do=_AGAIN
+                f"cannot read {path}: {error.strerror or error}", expected="the files that bank.json lists", do=AGAIN
             ) from error
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise BankError(f"{path} is not what was written", expected="the checksum in bank.json", do=_AGAIN)
-        return _unpack(data, path)
+            raise BankError(f"{path} is not what was written", expected="the checksum in bank.json", do=AGAIN)
+        return unpack_face(data, path)
 
     def _load(self, name: str) -> BankFace:
         if self._head is None:
@@ -223,34 +141,26 @@ class FaceBank:
     def write(cls, folder: Path | str, faces: Iterable[StoredFace]) -> FaceBank:
         """Add people to the bank of `folder`, or begin it: each is whole on the disk, then listed.
 
-        A person of the same name is replaced.
+        A person of the same name is replaced. Several processes may add to one bank at a time.
 
         Raises:
-            ConfigurationError: a name that no file can have everywhere.
-            BankError: what is in `folder` is no bank.
+            ConfigurationError: a name that no file can have everywhere; other files in `folder`, and no bank.
+            BankError: the bank in `folder` is damaged.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        entries = {}
-        if (folder / MANIFEST).exists():
-            entries = {entry.name: entry for entry in _read_manifest(folder)}
-        elif not any(folder.iterdir()):
-            _write_manifest(folder, ())
+        _begin(folder)
         for face in faces:
             if not _NAME.fullmatch(face.name):
                 raise ConfigurationError(
                     f"a person called {face.name!r}",
                     expected="letters, digits, dots, dashes and underscores, at most 80",
                 )
-            data = _pack(face)
+            data = pack_face(face)
             # The content is in the name: the file that an older list names stays whole until the new list is there.
             digest = hashlib.sha256(data).hexdigest()
-            file = f"{face.name}.{digest[:8]}.npz"
-            old = entries.get(face.name)
-            write_aside(folder / file, data)
-            entries[face.name] = _Entry(
+            entry = _Entry(
                 name=face.name,
-                file=file,
+                file=f"{face.name}.{digest[:8]}.npz",
                 sha256=digest,
                 attributes=dict(face.attributes),
                 licence=face.licence,
@@ -259,13 +169,38 @@ class FaceBank:
                 quality=dict(face.quality),
                 key=face.key,
             )
-            _write_manifest(folder, entries.values())
-            if old is not None and old.file != file:
+            write_aside(folder / entry.file, data)
+            with _locked(folder):
+                entries = {other.name: other for other in _read_manifest(folder)}
+                old = entries.get(entry.name)
+                entries[entry.name] = entry
+                _write_manifest(folder, entries.values())
+            if old is not None and old.file != entry.file:
                 (folder / old.file).unlink(missing_ok=True)
         return cls(folder)
 
 
-_AGAIN: Final = "restore it from a copy, or build the bank again with `ausynth faces build`"
+def _begin(folder: Path) -> None:
+    """Make an empty bank where there is none; raise ConfigurationError where other files lie."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ConfigurationError(f"{folder} is a file", expected="a new folder, or a bank to add to") from error
+    if (folder / MANIFEST).exists():
+        return
+    if not all(path.name.startswith("bank.") for path in folder.iterdir()):
+        raise ConfigurationError(f"{folder} is there and no face bank", expected="a new folder, or a bank to add to")
+    with _locked(folder):
+        if not (folder / MANIFEST).exists():
+            _write_manifest(folder, ())
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    from filelock import FileLock
+
+    with FileLock(folder / _LOCK, is_singleton=False):
+        yield
 
 
 def _few(names: tuple[str, ...]) -> str:
@@ -286,7 +221,7 @@ def _read_manifest(folder: Path) -> list[_Entry]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] != FORMAT:
-            raise BankError(f"{path} has the format {found['format']!r}", expected=FORMAT, do=_AGAIN)
+            raise BankError(f"{path} has the format {found['format']!r}", expected=FORMAT, do=AGAIN)
         entries = [_Entry(**person) for person in found["people"]]
         for entry in entries:
             if not _FILE.fullmatch(entry.file):
@@ -296,83 +231,5 @@ def _read_manifest(folder: Path) -> list[_Entry]:
             f"no face bank in {folder}", expected=f"a folder with {MANIFEST}", do="make one with `ausynth faces build`"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BankError(f"cannot read {path}: {error}", expected="the list of a face bank", do=_AGAIN) from error
+        raise BankError(f"cannot read {path}: {error}", expected="the list of a face bank", do=AGAIN) from error
     return sorted(entries, key=lambda entry: entry.name)
-
-
-def _pack(face: StoredFace) -> bytes:
-    import cv2
-
-    def encoded(image: Pixels, quality: int) -> Pixels:
-        kind, options = (".png", [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        if image.ndim == 3:
-            sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
-            kind, options = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1, *sampling]
-            image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
-        done, data = cv2.imencode(kind, image, options)
-        if not done:
-            raise BankError(f"OpenCV cannot write {kind[1:].upper()} files", do="install an OpenCV that can")
-        return np.asarray(data, np.uint8).reshape(-1)
-
-    words = {
-        "format": FORMAT,
-        "name": face.name,
-        "attributes": dict(face.attributes),
-        "licence": face.licence,
-        "source": face.source,
-        "subject": face.subject,
-        "quality": dict(face.quality),
-        "key": face.key,
-    }
-    # Few grey levels and a soft edge: a matte compresses to a fifth, and no eye tells 32 levels from 256.
-    matte_HW = (np.rint(face.matte.astype(np.float32) / 255 * 31) * 255 / 31).astype(np.uint8)
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {
-        "texture": encoded(face.texture, _TEXTURE_QUALITY),
-        "photo": encoded(face.photo, _PHOTO_QUALITY),
-        "matte": encoded(matte_HW, 0),
-        "light": face.light.astype(np.float32),
-        "iris": face.iris.astype(np.uint8),
-        "words": np.array(json.dumps(words)),
-        **{f"shape_{name}": value for name, value in face.shape.arrays().items()},
-        **{f"camera_{name}": value for name, value in face.camera.arrays().items()},
-    }
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _unpack(data: bytes, path: Path) -> StoredFace:
-    import cv2
-
-    def group(packed: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        return {name.removeprefix(prefix): value for name, value in packed.items() if name.startswith(prefix)}
-
-    def picture(name: str, flags: int) -> Pixels:
-        image = cv2.imdecode(packed[name], flags)
-        if image is None:
-            raise ValueError(f"no picture in {name}")
-        return np.asarray(image, np.uint8)
-
-    packed: dict[str, Any] = {}
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            packed.update((name, file[name]) for name in file.files)
-        words = json.loads(str(packed["words"]))
-        return StoredFace(
-            name=words["name"],
-            shape=PersonShape.from_arrays(group(packed, "shape_")),
-            texture=picture("texture", cv2.IMREAD_COLOR_RGB),
-            photo=picture("photo", cv2.IMREAD_COLOR_RGB),
-            matte=picture("matte", cv2.IMREAD_GRAYSCALE),
-            light=packed["light"],
-            camera=PhotoCamera.from_arrays(group(packed, "camera_")),
-            iris=packed["iris"],
-            attributes=MappingProxyType(words["attributes"]),
-            licence=words["licence"],
-            source=words["source"],
-            subject=words["subject"],
-            quality=MappingProxyType(words["quality"]),
-            key=words.get("key", ""),
-        )
-    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, cv2.error) as error:
-        raise BankError(f"cannot read {path}: {error}", expected="a person of a face bank", do=_AGAIN) from error

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ausynth.durable import write_aside
 from ausynth.errors import AusynthError, ConfigurationError
-from ausynth.generators.portrait.bank import MANIFEST, FaceBank, StoredFace
+from ausynth.generators.portrait.bank import FaceBank, StoredFace
 from ausynth.generators.portrait.building import Finder, Photograph, build_face, photo_key
 from ausynth.generators.portrait.ict import IctHead
 from ausynth.generators.portrait.quality import Limits
@@ -115,8 +115,6 @@ def build_bank(
 
 def _opened(out: Path, allowed: Sequence[str] | None) -> FaceBank:
     """Return the bank, begun where there is none, after a look at whom it shows."""
-    if out.exists() and not (out / MANIFEST).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigurationError(f"{out} is there and no face bank", expected="a new folder, or a bank to add to")
     bank = FaceBank.write(out, [])
     sets = {subject.split(":")[0] for subject in allowed or ()}
     strangers = [

@@ -11,7 +11,7 @@ from ausynth.generators.portrait.backdrop import draw_backdrop
 from ausynth.generators.portrait.geometry import normals, project
 from ausynth.generators.portrait.kernels import Integers, kernel
 from ausynth.generators.portrait.layer import carry
-from ausynth.generators.portrait.light import draw_light, shade_of
+from ausynth.generators.portrait.light import BRIGHTEST, DARKEST, draw_light, shade_of
 from ausynth.generators.portrait.pixels import LINEAR
 from ausynth.generators.portrait.raster import box_of, clear, rasterise
 from ausynth.generators.portrait.shade import Front, Lens, Sheet, shade
@@ -157,7 +157,7 @@ class Artist:
         rasterise(seen_G3, layer.triangles, 0, len(layer.triangles), box_4, nearest_HW, triangle_HW, weights_HW2)
         light_G3 = np.empty_like(nodes_G3)
         shade_of(layer.normals @ turn_33.T, weights_93, light_G3)
-        light_G3 = np.clip(light_G3 / layer.lit, 0.25, 2.5)
+        light_G3 = np.clip(light_G3 / layer.lit, DARKEST, BRIGHTEST)
         return Sheet(layer.triangles, layer.places, light_G3, layer.picture), triangle_HW, weights_HW2
 
 
@@ -194,7 +194,7 @@ def _behind_lips(vertices_V3: Floats, rim_K: Integers, first: int, gap: np.float
     for k in rim_K:
         front = max(front, vertices_V3[k, 2])
         top, bottom = max(top, vertices_V3[k, 1]), min(bottom, vertices_V3[k, 1])
-    reach = np.float32(1.2) + np.float32(1.6) * gap
+    reach = np.float32(0.9) + np.float32(1.1) * gap
     for i in range(first, len(vertices_V3)):
         depth = max(np.float32(0), front - vertices_V3[i, 2] - np.float32(0.4))
         side = abs(vertices_V3[i, 0]) / np.float32(2.6)

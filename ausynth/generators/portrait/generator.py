@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ausynth.errors import ConfigurationError
 from ausynth.generators.base import Conditions, Generated
@@ -145,6 +146,11 @@ class PortraitGenerator:
         self.fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def shows(self) -> tuple[str, ...]:
+        """Return the sets whose people the pictures show: "photograph", or a data set's name such as "disfa"."""
+        return tuple(sorted({subject.partition(":")[0] for subject in self.bank.subjects}))
+
+    @property
     def licence(self) -> str:
         """Return under which terms the pictures may be passed on: those of the bank's photographs."""
         return (
@@ -197,6 +203,15 @@ class PortraitGenerator:
             for b in range(len(conditions))
         )
         return _labels([self._labeller.row(sitter, face, view) for sitter, face, view in faces])
+
+    def sides(self, identity: NDArray[np.int64]) -> Floats:
+        """Return (B, 2, A) how strongly each person's left and right side moves, as a share of what was asked.
+
+        The option `asymmetry` says how uneven people may be; 1 on both sides without it. What has no sides (the jaw,
+        AU17) moves as a whole all the same.
+        """
+        asymmetry_BA = np.stack([self._studio.asymmetry(int(number)) for number in identity])
+        return np.stack([1 + np.minimum(asymmetry_BA, 0), 1 - np.maximum(asymmetry_BA, 0)], 1)
 
     def _face(self, intensity_A: Floats, identity: int, noise: int) -> tuple[Sitter, Face, View]:
         sitter, view = self._studio.sitter(identity), self._camera.view(noise)

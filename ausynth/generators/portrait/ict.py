@@ -90,6 +90,11 @@ class IctHead:
     source_vertices: Integers
     fingerprint: str
 
+    @property
+    def material_names(self) -> tuple[str, ...]:
+        """Return the names of materials: `MATERIALS`."""
+        return MATERIALS
+
     def material(self, name: str) -> int:
         """Return the number of a material."""
         return MATERIALS.index(name)

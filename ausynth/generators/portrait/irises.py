@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.generators.portrait.bank import BankFace, harmonics
+from ausynth.generators.portrait.light import BRIGHTEST, DARKEST
 from ausynth.generators.portrait.pixels import LINEAR, blurred
 from ausynth.generators.portrait.raster import clear, rasterise
 from ausynth.generators.portrait.topology import EYE, Topology
@@ -39,7 +40,7 @@ def eye_maps(face: BankFace, topology: Topology, iris_3: Floats) -> Floats:
     seen = _seen(face, topology, own_V3)
     light = LINEAR[face.photo]
     front_9 = harmonics(np.array([[0.0, 0.0, 1.0]], np.float32))[0]
-    light_3 = np.clip(front_9 @ face.light, 0.25, 2.5)
+    light_3 = np.clip(front_9 @ face.light, DARKEST, BRIGHTEST)
     maps = []
     for own, mean_4 in zip(topology.balls, topology.ball_middle, strict=True):
         ball = own_V3[own]
@@ -100,7 +101,8 @@ def _look(  # noqa: PLR0917
 
 def _offset(colours: Floats, known: Floats) -> Floats:
     """Return how far the iris lies from the map's middle: the disc that is darkest beside the ring around it."""
-    x, y = _grid()
+    x, y = (part[::2, ::2] for part in _grid())
+    colours, known = colours[::2, ::2], known[::2, ::2]
     brightness = colours @ np.array([0.3, 0.6, 0.1], np.float32)
     brightness = np.minimum(brightness, np.quantile(brightness[known > 0.5], 0.95) if (known > 0.5).any() else 1)
     best, found = np.inf, np.zeros(2, np.float32)
@@ -108,7 +110,7 @@ def _offset(colours: Floats, known: Floats) -> Floats:
         for dx in np.linspace(-_SEARCHED, _SEARCHED, 12):
             away = np.hypot(x - dx, y - dy)
             inner, outer = known * (away < 0.9 * _IRIS), known * ((away > 1.15 * _IRIS) & (away < 1.7 * _IRIS))
-            if inner.sum() < 20 or outer.sum() < 20:
+            if inner.sum() < 5 or outer.sum() < 5:
                 continue
             contrast = (brightness * inner).sum() / inner.sum() - (brightness * outer).sum() / outer.sum()
             # Nearly straight ahead is what a person does who looks into the camera.

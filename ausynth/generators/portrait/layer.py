@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ausynth.generators.portrait.bank import BankFace, harmonics
 from ausynth.generators.portrait.ict import IctHead
 from ausynth.generators.portrait.kernels import Integers, kernel
+from ausynth.generators.portrait.light import BRIGHTEST, DARKEST
 from ausynth.generators.portrait.pixels import Pixels, blurred, halved
 from ausynth.generators.portrait.raster import clear, rasterise
 from ausynth.generators.portrait.topology import Topology
@@ -27,7 +28,6 @@ _SIDES, _ABOVE, _BELOW = 0.12, 0.16, 0.30  # how far the grid reaches beyond the
 _CARRIERS: Final = 10
 _REACH_CM: Final = 1.8  # of an anchor's pull
 _FURTHEST_CM: Final = 3.0  # from the face: beyond, nothing moves with it
-_DARKEST, _BRIGHTEST = 0.25, 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def make_layer(face: BankFace, head: IctHead, topology: Topology, shrink: int = 
         triangles=triangles,
         places=np.ascontiguousarray((places_YX2 + margin_2).reshape(-1, 2) * np.float32(0.5**shrink)),
         picture=halved(picture, shrink),
-        lit=np.clip(light_G3, _DARKEST, _BRIGHTEST).astype(np.float32),
+        lit=np.clip(light_G3, DARKEST, BRIGHTEST).astype(np.float32),
         carriers=carriers,
         pulls=pulls,
     )
@@ -165,19 +165,46 @@ def _framed(picture: Pixels) -> tuple[Pixels, Floats]:
     height, width = picture.shape[:2]
     side, above, below = round(_SIDES * width), round(_ABOVE * height), round(_BELOW * height)
     framed = np.pad(picture, ((above, 0), (side, side), (0, 0)), mode="symmetric")
-    # No mirror image below: it would show a second chin. The last rows go on, ever less sharp.
-    last = blurred(framed[-5:].mean(0, keepdims=True), 1.0)
-    rows = [blurred(last, 0.5 + 0.12 * row) * (1 - 0.15 * row / below) for row in range(1, below + 1)]
-    if rows:
-        opaque = np.repeat(last[..., 3:], len(rows), axis=0)
-        neck = np.dstack([np.concatenate(rows)[..., :3], opaque])
-        framed = np.concatenate([framed, np.clip(neck + 0.5, 0, 255).astype(np.uint8)])
+    framed = np.concatenate([framed, _neck(framed, picture, below)])
     column, row = np.arange(framed.shape[1]) - side + 0.5, np.arange(framed.shape[0]) - above + 0.5
     beside = np.maximum(np.maximum(-column, column - width), 0) / max(side, 1)
-    over = np.maximum(-row, 0) / max(above, 1)
-    fade = np.clip(1 - 1.4 * beside, 0, 1)[None] * np.clip(1.1 - 1.5 * over, 0, 1)[:, None]
+    fade = np.clip(1 - 1.4 * beside, 0, 1)[None] * _dome(picture[..., 3], column, row)
     framed[..., 3] = np.rint(framed[..., 3] * fade)
     return framed, np.array([side, above], np.float32)
+
+
+def _neck(framed: Pixels, picture: Pixels, below: int) -> Pixels:
+    """Return `below` more rows: the last ones go on, ever less sharp; no mirror image, which would show a second chin.
+
+    The chin's shadow does not go on with the skin: further down a neck is about as light as the face.
+    """
+    height, width = picture.shape[:2]
+    last = blurred(framed[-5:].mean(0, keepdims=True), 1.0)[0]
+    middle = picture[height * 5 // 10 : height * 7 // 10, width * 4 // 10 : width * 6 // 10, :3]
+    tone_3 = np.median(middle.reshape(-1, 3), axis=0)
+    alike_W = last[:, :3] @ tone_3 / np.maximum(np.linalg.norm(last[:, :3], axis=1) * np.linalg.norm(tone_3), 1e-6)
+    is_skin_W = np.clip((alike_W - 0.98) / 0.012, 0, 1) * (last[:, 3] > 128)
+    towards = blurred(is_skin_W[None], 3.0)[0][:, None] * (0.8 * tone_3 - last[:, :3])
+    rows = np.empty((below, *framed.shape[1:]), np.float32)
+    for row in range(below):
+        share = min(row / (0.12 * height), 1.0)
+        lit = last[:, :3] + 0.7 * share * share * (3 - 2 * share) * towards
+        rows[row, :, :3] = blurred(lit[None], 0.5 + 0.12 * row)[0] * (1 - 0.15 * row / below)
+    rows[..., 3] = last[:, 3]
+    return np.clip(rows + 0.5, 0, 255).astype(np.uint8)
+
+
+def _dome(alpha: Pixels, column: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much is there above the photograph, where a head that its upper edge cuts off rounds itself off."""
+    height, width = alpha.shape
+    there = np.flatnonzero(alpha[:3].max(0) > 128)
+    if not len(there):
+        return np.where(row < 0, 0.0, 1.0)[:, None]
+    middle, half = (there[0] + there[-1] + 1) / 2, (there[-1] - there[0] + 1) / 2
+    # A wide cut lies far below the crown, a narrow one close to it.
+    rise = np.clip(0.22 * half, 4, 0.12 * width)
+    inside = 1 - np.hypot((column[None] - middle) / (1.02 * half + 1), np.minimum(row, 0)[:, None] / rise)
+    return np.where(row[:, None] < 0, np.clip(inside * half / (0.012 * height), 0, 1), 1.0)
 
 
 def _opacity(picture: Pixels, places_YX2: Floats) -> Floats:

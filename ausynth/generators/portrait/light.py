@@ -97,7 +97,7 @@ def _temperature(warmth: float) -> Floats:
 def shade_of(normals_V3: Floats, weights_93: Floats, shade_V3: Floats) -> None:
     """Write the light that falls on surfaces of unit normals (V, 3), cut to 0.25-2.5."""
     three, one = np.float32(3), np.float32(1)
-    low, high = np.float32(0.25), np.float32(2.5)
+    low, high = np.float32(DARKEST), np.float32(BRIGHTEST)
     for i in range(len(normals_V3)):
         x, y, z = normals_V3[i, 0], normals_V3[i, 1], normals_V3[i, 2]
         xy, yz, zz, xz, xx = x * y, y * z, three * z * z - one, x * z, x * x - y * y

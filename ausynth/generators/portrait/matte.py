@@ -18,6 +18,9 @@ _ROUNDS: Final = 3
 _PLAIN_SHARE: Final = 0.06
 """A background is plain where this share of the picture's rim is smooth, and of one shaded colour."""
 
+_STEPS: Final = 5
+"""How often the wall's colour is followed into shadows."""
+
 _LEAST_GAP: Final = 2e-4
 """Of the picture: smaller patches of the background's colour may be glints on hair."""
 
@@ -44,13 +47,16 @@ def person_matte(photo_HW3: Pixels, face_HW: Pixels) -> Pixels:
 
     image = np.asarray(photo_HW3, np.float32) / np.float32(255)
     face_HW = _filled(face_HW)
+    skin = _skin(face_HW)
     plain, away = _plain_background(image)
-    labels = _first_guess(face_HW, away)
+    if plain is not None:
+        plain, away = _followed(image, plain, away, skin)
+    labels = _first_guess(face_HW, away, skin)
     bgr = cv2.cvtColor(photo_HW3, cv2.COLOR_RGB2BGR)
     cv2.setRNGSeed(0)
     cv2.grabCut(bgr, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = _largest(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)))
-    return _softened(image, person, plain, away, _skin(face_HW))
+    return _softened(image, person, plain, away, skin)
 
 
 def _plain_background(image: Floats) -> tuple[Floats | None, Floats]:
@@ -83,6 +89,25 @@ def _plain_background(image: Floats) -> tuple[Floats | None, Floats]:
     nearest = np.argmin(distances, axis=0)[None]
     away = np.take_along_axis(np.stack(distances), nearest, 0)[0].astype(np.float32)
     plain = np.take_along_axis(np.stack(shades), nearest[..., None], 0)[0].astype(np.float32)
+    return plain, away
+
+
+def _followed(image: Floats, plain: Floats, away: Floats, skin: Flags) -> tuple[Floats, Floats]:
+    """Return the background's colour and the distances from it after it has followed soft shadows and vignettes.
+
+    Where a place is surely the wall its own colour says what the wall is like around it, and so on from place to place.
+    """
+    import cv2
+
+    reach = 0.03 * image.shape[1]
+    for _ in range(_STEPS):
+        wall = ((away < 3) & ~skin).astype(np.float32)
+        near = cv2.GaussianBlur(wall, (0, 0), reach)
+        local = cv2.GaussianBlur(image * wall[..., None], (0, 0), reach) / np.maximum(near, 1e-6)[..., None]
+        trust = np.clip(near * 4, 0, 1)[..., None]
+        plain = np.asarray(local * trust + plain * (1 - trust), np.float32)
+        noise = max(float(np.median(np.abs(image - plain)[wall > 0])) * 1.48, 0.006) if wall.any() else 0.006
+        away = np.minimum(away, np.sqrt((((image - plain) / noise) ** 2).mean(-1))).astype(np.float32)
     return plain, away
 
 
@@ -136,7 +161,7 @@ def _same_tint(colour: Floats, other: Floats) -> bool:
     return dim > 0.55 * bright and float(np.abs(colour / colour.sum() - other / other.sum()).max()) < 0.03
 
 
-def _first_guess(face_HW: Pixels, away: Floats) -> Pixels:
+def _first_guess(face_HW: Pixels, away: Floats, skin: Flags) -> Pixels:
     """Return GrabCut's labels: the face is the person, hair around it and what stands out probably are."""
     import cv2
 
@@ -157,7 +182,7 @@ def _first_guess(face_HW: Pixels, away: Floats) -> Pixels:
     outside = np.zeros(count, bool)
     outside[np.unique(np.concatenate([pieces[0], pieces[:, 0], pieces[:, -1]]))] = True
     area = np.asarray(sizes)[:, cv2.CC_STAT_AREA]
-    within = np.bincount(pieces[_skin(face_HW)], minlength=count)
+    within = np.bincount(pieces[skin], minlength=count)
     between = (area > _LEAST_GAP * height * width) & (within < 0.3 * area)
     wall = outside | between
     wall[0] = False

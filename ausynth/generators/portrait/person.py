@@ -18,6 +18,12 @@ __all__ = ["PersonShape", "PhotoCamera", "thin_plate"]
 
 _RIGID: Final = ("gums", "teeth")
 
+_LIDS: Final = ((43, 44, 45, 46, 47), (36, 37, 38, 40, 41))
+"""Landmarks at the edges of the left and right eye's lids, without the inner corner, which lies before the eyeball."""
+
+_LIDS_AT: Final = 1.03
+"""Mean distance of the lids' edges from the eyeball's middle, in its radii."""
+
 
 @dataclass(frozen=True, eq=False)
 class PersonShape:
@@ -54,7 +60,8 @@ class PersonShape:
         """Return the (V, 3) float32 neutral head of this person.
 
         The spline moves the front of the head in x and y. Eyeballs stay balls, and jaws keep their teeth: each moves as
-        a whole.
+        a whole, eyeballs as far back as leaves the lids before them: an eyeball that stood out between the lids would
+        look wider open than the photographed eye.
         """
         shaped_V3 = head.person(self.weights)
         moved_V2 = thin_plate(shaped_V3[:, :2], self.knots, self.pull)
@@ -73,6 +80,11 @@ class PersonShape:
             shaped_V3[own] = ball_4[:3] + shift_3 + (head.vertices[own] - ball_4[:3]) * size
             moved_V2[own] = moved_V2[own].mean(0)
         shaped_V3[:, :2] += moved_V2
+        for eye, ball_4, lids in zip(EYES, head.eyes, _LIDS, strict=True):
+            own = head.vertices_of(eye)
+            middle_3 = ball_4[:3] + (shaped_V3[own] - head.vertices[own]).mean(0)
+            radius = float(np.linalg.norm(shaped_V3[own] - middle_3, axis=1).mean())
+            shaped_V3[own, 2] -= _set_back(shaped_V3[head.landmarks[list(lids)]], middle_3, radius)
         return shaped_V3
 
 
@@ -135,6 +147,22 @@ def thin_plate(points_N2: Floats, knots_K2: Floats, pull_K2: Floats) -> Floats:
         square_N = ((points_N2 - knot_2) ** 2).sum(1)
         moved += (square_N * np.log(np.maximum(square_N, 1e-12)))[:, None] * pull_2
     return np.asarray(moved + pull_K2[-3] + points_N2 @ pull_K2[-2:], np.float32)
+
+
+def _set_back(lids_L3: Floats, middle_3: Floats, radius: float) -> float:
+    """Return how far (cm) an eyeball has to go back until its lids lie about it: 0 where they do already."""
+    low, high = 0.0, 0.5 * radius
+    away_L3 = lids_L3 - middle_3
+
+    def reach(back: float) -> float:
+        return float(np.linalg.norm(away_L3 + np.array([0, 0, back], np.float32), axis=1).mean())
+
+    if reach(low) >= _LIDS_AT * radius:
+        return low
+    for _ in range(12):
+        back = (low + high) / 2
+        low, high = (low, back) if reach(back) >= _LIDS_AT * radius else (back, high)
+    return high
 
 
 def _smoothstep(value: Floats, low: float, high: float) -> Floats:

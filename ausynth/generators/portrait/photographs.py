@@ -98,7 +98,8 @@ _KNOWN: Final = ("age", "gender", "sex", "ethnicity", "skin", "country")
 def neutral_frames(source: Source, *, each: int = 5, licence: str, credit: str) -> list[Photograph]:
     """Return up to `each` neutral frames of every person of a source: all coded AUs are 0, spread over the recording.
 
-    A source that was opened with `hold_out=` offers its training people alone, so nobody else gets into the bank.
+    A source that was opened with `hold_out=` offers its training people alone, so nobody else gets into the bank. For
+    somebody without a neutral frame there is one photograph that cannot be read, and says so.
 
     Args:
         source: of labelled pictures.
@@ -116,14 +117,22 @@ def neutral_frames(source: Source, *, each: int = 5, licence: str, credit: str) 
         rows = np.flatnonzero(neutral_N & (source.identities == identity))
         subject = source.subjects[int(identity)]
         person = Person(_clean(f"{source.name}-{subject}"), f"{source.name}:{subject}", licence, credit)
-        chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(each, len(rows))).astype(int))] if len(rows) else rows
+        if not len(rows):
+            # Not left out in silence: the build says why this person is not in the bank.
+            photographs.append(Photograph(person, person.subject, functools.partial(_no_frame, person.subject)))
+            continue
+        chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(each, len(rows))).astype(int))]
         photographs += [
             Photograph(person, f"{source.name}:{subject} frame {row}", functools.partial(_frame, source, int(row)))
             for row in chosen
         ]
-    if not photographs:
+    if not neutral_N.any():
         raise ConfigurationError(f"{source.name}: no frame whose coded AUs are all 0", expected="neutral frames")
     return photographs
+
+
+def _no_frame(subject: str) -> Pixels:
+    raise FrameError.of(subject, "no frame of this person has all coded AUs at 0")
 
 
 def _frame(source: Any, row: int) -> Pixels:

@@ -235,7 +235,7 @@ def _mouth(kind: int, nz: Real, sent: Floats) -> None:
     if kind == TEETH:
         sent[0], sent[1], sent[2] = F(0.52) * rounded, F(0.47) * rounded, F(0.38) * rounded
     elif kind == GUMS:
-        sent[0], sent[1], sent[2] = F(0.50) * rounded, F(0.21) * rounded, F(0.19) * rounded
+        sent[0], sent[1], sent[2] = F(0.44) * rounded, F(0.18) * rounded, F(0.165) * rounded
     else:
         sent[0], sent[1], sent[2] = F(0.16), F(0.045), F(0.04)
 
