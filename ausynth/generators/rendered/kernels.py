@@ -51,4 +51,4 @@ def kernel(function: Function) -> Function:
 
 def inlined(function: Function) -> Function:
     """Let a function be compiled into each kernel that calls it."""
-    return cast("Function", numba.njit(nogil=True, inline="always", error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"})(function))
+    return cast("Function", numba.njit(nogil=True, forceinline=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"})(function))
