@@ -21,6 +21,10 @@ def simulate(
     codec: Annotated[str, typer.Option(help="Of the videos: mjpeg or mpeg4.")] = "mjpeg",
     seed: Annotated[int, typer.Option(help="Another seed, other people and labels.")] = 0,
     run_length: Annotated[float, typer.Option(help="Mean number of frames between changes of the labels.")] = 53,
+    style: Annotated[float, typer.Option(help="How much people differ in which AUs they show, 0 to 1.")] = 0.3,
+    smooth: Annotated[
+        bool, typer.Option("--smooth/--at-once", help="Expressions rise and fall, or change from frame to frame.")
+    ] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Make an older practice copy anew, or write beside other files.")
     ] = False,
@@ -47,6 +51,8 @@ def simulate(
         codec=cast("Codec", codec),
         seed=seed,
         run_length=run_length,
+        style=style,
+        smooth=smooth,
     )
     console = Console(soft_wrap=True)
     with counting_bar("frames", console=console, transient=True) as bar:
