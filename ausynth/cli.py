@@ -17,6 +17,7 @@ from ausynth.commands.doctor import doctor
 from ausynth.commands.export import export
 from ausynth.commands.prepare import prepare
 from ausynth.commands.preview import preview
+from ausynth.commands.sheet import sheet
 from ausynth.commands.simulate import simulate
 from ausynth.commands.warmup import warmup
 from ausynth.errors import AusynthError, ConfigurationError
@@ -94,6 +95,7 @@ def _say(kind: str, text: str) -> None:
 
 app.command()(simulate)
 app.command()(preview)
+app.command()(sheet)
 app.command()(doctor)
 app.command()(prepare)
 app.command()(warmup)

@@ -1,4 +1,4 @@
-"""From label vectors that change at once to expressions that come and go: onset, apex, offset, in a person's own manner.
+"""From label vectors that change at once to expressions with onset, apex and offset, in a person's own manner.
 
 A muscle needs time. Where an AU begins to occur, its intensity rises through the threshold of occurrence just there, up
 to its apex, and falls through it again where the occurrence ends; so the occurrences, and with them the rates and
@@ -89,7 +89,10 @@ def perform(asked_TA: Floats, manner: Manner, *, threshold: float = 1.5, ceiling
     apex_TA = np.clip(apex_TA, threshold + 0.5, ceiling)
     # How far above the threshold where the AU occurs, and how far below where it does not.
     room_TA = np.where(occurs_TA, apex_TA - threshold, threshold - asked_TA).astype(np.float32)
-    rising_TA, falling_TA = np.where(occurs_TA, manner.onset, manner.offset), np.where(occurs_TA, manner.offset, manner.onset)
+    rising_TA, falling_TA = (
+        np.where(occurs_TA, manner.onset, manner.offset),
+        np.where(occurs_TA, manner.offset, manner.onset),
+    )
     _limit(room_TA, occurs_TA, rising_TA)
     _limit(room_TA[::-1], occurs_TA[::-1], falling_TA[::-1])
     shown_TA: Floats = np.where(occurs_TA, threshold + room_TA, threshold - room_TA).astype(np.float32)

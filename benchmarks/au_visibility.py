@@ -1,14 +1,14 @@
-"""How well an outside judge sees each action unit in rendered faces: MediaPipe's blendshapes, on faces with known labels.
+"""How well an outside judge sees each action unit in rendered faces: MediaPipe's blendshapes, on known labels.
 
     python benchmarks/au_visibility.py [--look procedural|portrait] [--bank BANK] [--people 30] [--quick] [--json PATH]
 
-Every person shows each AU alone at 5, straight ahead and with pose, light and noise; the rise of the judge's scores over
-the same person's neutral face says what was seen. The tables:
+Every person shows each AU alone at 5, straight ahead and with pose, light and noise; the rise of the judge's scores
+over the same person's neutral face says what was seen. The tables:
 
 - **seen**: the AU's own rise, its rank among all AUs' rises (raw, and in units of the neutral faces' spread), the share
   of people for whom it ranks first or second, and whether the mean rises with every letter 0-5.
-- **leaks**: other AUs whose score rises by a third of the asked one's. AUs that are read from the same blendshapes count
-  as one (au_blendshapes.toml).
+- **leaks**: other AUs whose score rises by a third of the asked one's. AUs that are read from the same blendshapes
+  count as one (au_blendshapes.toml).
 - **sides**: for people with uneven sides, how often the judge sees the stronger side rise more.
 - **real**: rise of every blendshape from neutral to smiling on photographs of people of role `test`, beside the rise on
   rendered people who show the same intensities: correlation over people, and mean gap.

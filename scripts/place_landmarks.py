@@ -41,6 +41,7 @@ MIDDLE = {8, 27, 28, 29, 30, 33, 51, 57, 62, 66}
 
 
 def main() -> None:
+    """Find the vertices and write the file."""
     head = load_head()
     straight = {"yaw": 0, "pitch": 0, "roll": 0, "jitter": 0, "gaze": 0, "light": 0, "background": 0, "asymmetry": 0}
     generator = load_generator("rendered", image_size=SIZE, beard=0, hair=0, **straight)

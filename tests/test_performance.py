@@ -19,9 +19,7 @@ def steps(runs: list[tuple[int, int]]) -> np.ndarray:
 
 @settings(max_examples=200, deadline=None)
 @given(runs=RUNS, person=st.integers(0, 10**9), threshold=st.sampled_from([0.5, 1.5]))
-def test_nothing_jumps_and_what_occurs_was_asked(
-    runs: list[tuple[int, int]], person: int, threshold: float
-) -> None:
+def test_nothing_jumps_and_what_occurs_was_asked(runs: list[tuple[int, int]], person: int, threshold: float) -> None:
     asked, manner = steps(runs), Manner.of(person, 1)
     shown = perform(asked, manner, threshold=threshold, ceiling=4.0)
     assert ((shown >= threshold) == (asked >= threshold)).all()

@@ -92,7 +92,9 @@ def test_lips_are_closed_to_a_millimetre_unless_parting_is_asked_for(au: int) ->
 
 
 @settings(max_examples=40, deadline=None)
-@given(asked=st.sampled_from(np.arange(0, 5.01, 0.25).tolist()), identity=st.integers(0, 60), other=st.sampled_from(AUS))
+@given(
+    asked=st.sampled_from(np.arange(0, 5.01, 0.25).tolist()), identity=st.integers(0, 60), other=st.sampled_from(AUS)
+)
 def test_au26_is_read_from_the_jaw_and_nothing_else_moves_it(asked: float, identity: int, other: int) -> None:
     """Whatever else is asked, and however uneven the person is."""
     person = shaper().person(identity)
@@ -118,10 +120,10 @@ def test_any_vector_any_seed_any_size(intensity: list[float], identity: int, noi
     assert ((made.labels.intensity >= 0) & (made.labels.intensity <= 5)).all()
     shown = generator(size).render(asked)
     assert np.array_equal(shown.images, made.images)
-    assert np.isfinite(shown.landmarks_B682).all()
-    assert ((shown.landmarks_B682 >= 0) & (shown.landmarks_B682 <= size)).all()
-    assert 0.1 < shown.mask_BHW.mean() < 0.8
-    assert np.isfinite(shown.depth_BHW[shown.mask_BHW]).all()
+    assert np.isfinite(shown.landmarks).all()
+    assert ((shown.landmarks >= 0) & (shown.landmarks <= size)).all()
+    assert 0.1 < shown.mask.mean() < 0.8
+    assert np.isfinite(shown.depth[shown.mask]).all()
     # Nothing asked is the neutral face, whatever the seed.
     neutral = Conditions(np.zeros((1, 17), np.float32), np.array([identity]), np.array([noise]))
     labels = generator(size).label(neutral)

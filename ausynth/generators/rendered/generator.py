@@ -16,9 +16,10 @@ from ausynth.generators.rendered import mesh, raster
 from ausynth.generators.rendered.actions import AUS
 from ausynth.generators.rendered.backdrop import draw_backdrop
 from ausynth.generators.rendered.camera import Camera, neck_share, rotation
+from ausynth.generators.rendered.complexion import skin_colour
 from ausynth.generators.rendered.develop import develop
 from ausynth.generators.rendered.draws import stream
-from ausynth.generators.rendered.identity import Person, Traits, Variety
+from ausynth.generators.rendered.identity import ANCESTRIES, Person, Traits, Variety
 from ausynth.generators.rendered.labels import labels_of
 from ausynth.generators.rendered.lighting import draw_light
 from ausynth.generators.rendered.maps import Rendered, landmark_vertices
@@ -38,6 +39,7 @@ _VERSION: Final = 2
 """Raised with every change that alters a bit of a picture: it is part of the fingerprint."""
 
 _FRAME: Final = 2.1  # height of the picture, in heights from the eyes to the chin
+_MIXED: Final = 0.6  # nobody whose largest share of descent is smaller counts as of one
 _SHOWS_TEETH_CM: Final = 0.03
 _PIVOT_CM: Final = (0.0, 66.0, 3.0)  # where the head turns on the neck
 
@@ -189,6 +191,17 @@ class RenderedGenerator:
         asymmetry_BA = np.stack([self._shaper.person(int(number)).asymmetry for number in identity])
         return np.stack([1 + np.minimum(asymmetry_BA, 0), 1 - np.maximum(asymmetry_BA, 0)], 1)
 
+    def attributes(self, identity: int) -> dict[str, Any]:
+        """Return what a person is: "age" in years, "gender", "ethnicity", and "clear": no hair over forehead and lips."""
+        traits = self._shaper.person(identity).traits
+        ancestry = ANCESTRIES[int(np.argmax(traits.ancestry))] if max(traits.ancestry) > _MIXED else "mixed"
+        return {
+            "age": round(traits.age),
+            "gender": "male" if traits.male > 0.5 else "female",
+            "ethnicity": ancestry,
+            "clear": traits.hairdo.fringe == 0 and (traits.stubble > 0 or not any(traits.whiskers[:3])),
+        }
+
     def _require_columns(self, conditions: Conditions) -> None:
         if conditions.intensity.shape[1] != len(self.aus):
             raise ConfigurationError(
@@ -213,7 +226,7 @@ class RenderedGenerator:
         buffers, detail = shot.buffers, np.float32(self._detail * np.clip((shot.scale - 9) / 9, 0, 1))
         shade(
             buffers.triangle, buffers.weights, buffers.nearest, self._factor, scene, _look(traits),
-            draw_light(noise, self._light), noise_tile(), detail, light_HW3,
+            draw_light(noise, self._light, skin_colour(traits.melanin)), noise_tile(), detail, light_HW3,
         )  # fmt: skip
         down, right, apart = stream("sensor", noise).integers(0, GRAIN_SIZE, 3).tolist()
         develop(light_HW3, self._grain, grain_tile(), (down, right, apart), out_HW3)

@@ -166,7 +166,7 @@ class Person:
     height: float
 
 
-def draw_traits(identity: int, variety: Variety = Variety()) -> Traits:  # noqa: B008 (frozen)
+def draw_traits(identity: int, variety: Variety = Variety()) -> Traits:
     """Return the traits of a person."""
     draw = stream("person", identity)
     male = float(draw.random() < 0.5)
@@ -249,12 +249,14 @@ def _draw_beard(draw: np.random.Generator, grows: bool) -> tuple[tuple[float, fl
     if kind < 0.62:
         part = float(draw.uniform(0.3, 0.75))
         return (part, part, part * 0.9, float(shade)), 1.0, 0.0
-    jaw, chin, upper = ((1, 1, 1), (0, 1, 1), (0, 0, 1), (0, 1, 0.2), (0.6, 1, 1))[int(draw.choice(5, p=(0.4, 0.2, 0.15, 0.1, 0.15)))]
+    jaw, chin, upper = ((1, 1, 1), (0, 1, 1), (0, 0, 1), (0, 1, 0.2), (0.6, 1, 1))[
+        int(draw.choice(5, p=(0.4, 0.2, 0.15, 0.1, 0.15)))
+    ]
     whiskers = (float(jaw * dense), float(chin * dense), float(upper * dense), float(shade))
     return whiskers, 0.0, float(0.15 + (0.75 * length * length if jaw == 1 else 0.25 * length))
 
 
-def shape_weights(head: Head, traits: Traits, identity: int, variety: Variety = Variety()) -> Floats:  # noqa: B008 (frozen)
+def shape_weights(head: Head, traits: Traits, identity: int, variety: Variety = Variety()) -> Floats:
     """Return the (S,) weights of the head's changes of shape for a person."""
     weights = {}
     old = min(max((traits.age - 25) / 55, 0.0), 1.0)

@@ -38,7 +38,9 @@ def kernel(function: Function) -> Function:
     written, nothing is kept.
     """
     try:
-        compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"})(function)
+        compiled: Any = numba.njit(
+            cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"}
+        )(function)
     except RuntimeError:  # no place for the cache: a read-only installation and no home directory
         compiled = None
     file: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
@@ -51,4 +53,9 @@ def kernel(function: Function) -> Function:
 
 def inlined(function: Function) -> Function:
     """Let a function be compiled into each kernel that calls it."""
-    return cast("Function", numba.njit(nogil=True, forceinline=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"})(function))
+    return cast(
+        "Function",
+        numba.njit(nogil=True, forceinline=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"})(
+            function
+        ),
+    )

@@ -16,7 +16,7 @@ __all__ = ["labels_of"]
 
 
 def labels_of(faces: Sequence[Face]) -> Labels:
-    """Return the labels of faces, over `AUS`: AU25 from the measured lips, AU26 from the measured jaw, the rest as made.
+    """Return the labels of faces, over `AUS`: AU25 and AU26 from the measured lips and jaw, the rest as made.
 
     The rest needs no measuring: the AU's intensity is what moved the mesh. Confidence is 1 throughout.
     """

@@ -28,18 +28,18 @@ class Rendered:
     Attributes:
         images: (B, H, W, 3) uint8, red-green-blue: the same that `generate` gives.
         labels: the same that `generate` gives.
-        landmarks_B682: (B, 68, 2) float32, column and row of the landmarks of Sagonas et al., "300 Faces in-the-Wild
+        landmarks: (B, 68, 2) float32, column and row of the landmarks of Sagonas et al., "300 Faces in-the-Wild
             Challenge" (ICCV Workshops 2013), in pixels; (0, 0) is the middle of the first pixel. Hidden ones too.
-        mask_BHW: (B, H, W) bool, where the face is seen: bare or bearded skin from the hairline to the jaw, eyes and
+        mask: (B, H, W) bool, where the face is seen: bare or bearded skin from the hairline to the jaw, eyes and
             mouth; not the hair, the ears, or the neck.
-        depth_BHW: (B, H, W) float32, distance from the camera along its axis in centimetres; infinite where nobody is.
+        depth: (B, H, W) float32, distance from the camera along its axis in centimetres; infinite where nobody is.
     """
 
     images: NDArray[np.uint8]
     labels: Labels
-    landmarks_B682: Floats
-    mask_BHW: NDArray[np.bool_]
-    depth_BHW: Floats
+    landmarks: Floats
+    mask: NDArray[np.bool_]
+    depth: Floats
 
 
 @functools.cache

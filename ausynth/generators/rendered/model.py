@@ -1,4 +1,4 @@
-"""The head and the hair as one mesh: which triangles there are, what they are of, and what is known of their vertices."""
+"""The head and the hair as one mesh: which triangles there are, what of, and what is known of their vertices."""
 
 from __future__ import annotations
 
@@ -114,5 +114,3 @@ class Model:
         hair_NF[:, 2:5] = person.shell.direction @ turn_33.T
         hair_NF[:, 5], hair_NF[:, 6] = person.shell.open, person.shell.tip
         return np.concatenate([person.fields, hair_NF])
-
-

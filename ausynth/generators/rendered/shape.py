@@ -12,9 +12,9 @@ import numpy as np
 
 from ausynth.generators.rendered import mesh
 from ausynth.generators.rendered.actions import AUS, Actions
+from ausynth.generators.rendered.complexion import Paint, Whiskers, skin_colour
 from ausynth.generators.rendered.draws import stream
 from ausynth.generators.rendered.eyes import Eyes
-from ausynth.generators.rendered.complexion import Paint, Whiskers, skin_colour
 from ausynth.generators.rendered.hair import scalp
 from ausynth.generators.rendered.head import load_head
 from ausynth.generators.rendered.identity import Person, Traits, Variety, draw_traits, shape_weights

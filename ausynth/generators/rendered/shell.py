@@ -29,7 +29,7 @@ _ROWS: Final = _SKULL_ROWS + _FREE_ROWS
 _BUN: Final = (9, 12)  # rows and columns
 _MIDDLE: Final = np.array((0.0, 75.5, 2.0))
 _ELEVATIONS: Final = np.arange(90, -51, -10)
-# The hairline: (degrees from the front, degrees above the middle of the head) over forehead, temple, sideburn, ear, nape.
+# The hairline: (degrees from the front, degrees above the head's middle) over forehead, temple, sideburn, ear, nape.
 _HAIRLINE: Final = (
     (0, 20), (10, 20), (24, 16), (37, 8), (46, -4), (51, -20), (57, -22), (63, -7), (70, -4), (95, -4), (104, -14),
     (115, -28), (135, -36), (180, -42),
@@ -119,7 +119,7 @@ def triangles() -> Integers:
 @functools.cache
 def _azimuths() -> NDArray[np.float64]:
     # No column in the middle of the forehead, where a parting lies between two of them.
-    return (np.arange(COLUMNS) + 0.5) * (360 / COLUMNS) - 180
+    return np.asarray((np.arange(COLUMNS) + 0.5) * (360 / COLUMNS) - 180, np.float64)
 
 
 @functools.cache
@@ -179,7 +179,7 @@ def _cast(
     return hit_N, weights_N3
 
 
-def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> Shell:
+def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> Shell:  # noqa: PLR0915 (one shape)
     """Return the hair of a person.
 
     Args:
@@ -280,7 +280,7 @@ def _joined(grid_JI: NDArray[np.float64], bun: NDArray[np.float64]) -> Floats:
     return values
 
 
-def _hang(
+def _hang(  # noqa: PLR0917
     points_JI3: NDArray[np.float64],
     hangs_J: NDArray[np.bool_],
     around_J: NDArray[np.float64],
