@@ -192,7 +192,7 @@ class RenderedGenerator:
         return np.stack([1 + np.minimum(asymmetry_BA, 0), 1 - np.maximum(asymmetry_BA, 0)], 1)
 
     def attributes(self, identity: int) -> dict[str, Any]:
-        """Return what a person is: "age" in years, "gender", "ethnicity", and "clear": no hair over forehead and lips."""
+        """Return a person's "age" in years, "gender", "ethnicity" and "clear" (no hair over forehead and lips)."""
         traits = self._shaper.person(identity).traits
         ancestry = ANCESTRIES[int(np.argmax(traits.ancestry))] if max(traits.ancestry) > _MIXED else "mixed"
         return {
