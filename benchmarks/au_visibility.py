@@ -161,11 +161,9 @@ def seen(look: Look, generator: Any, people: int, name: str, *, monotone: bool) 
     used = {word for unit in look.units.values() for key in unit.weights for word in names_of(key)}
     blind = [word for word, most in zip(look.judge.names, highest_S, strict=True) if word in used and most < BLIND]
     if name == "straight":
-        unseen = [
-            f"AU{au}" for au, unit in look.units.items() if all(w in blind for k in unit.weights for w in names_of(k))
-        ]
+        unseen = [f"AU{au}" for au in aus if figures[f"{name}_au{au}_rise"] < BLIND]
         console.print(f"No AU at 5 raises these blendshapes by {BLIND}: {', '.join(blind) or 'none'}")
-        console.print(f"So the judge cannot see: {', '.join(unseen) or 'none'}")
+        console.print(f"AUs whose own score rises by less, which the judge does not see: {', '.join(unseen) or 'none'}")
     console.print(f"A face was found in {figures[f'{name}_found']:.1%} of the pictures.\n")
     return figures | {f"{name}_in_first_two": good}
 
