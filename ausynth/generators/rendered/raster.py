@@ -110,10 +110,12 @@ def rasterise(  # noqa: PLR0917 (numba takes no keywords)
         dc_x, dc_y = -(yb - ya) * inverse, (xb - xa) * inverse
         for row in range(top, bottom + 1):
             y = np.float32(row) + half - ya
+            row_b, row_c = db_y * y, dc_y * y
+            x = np.float32(left) + half - xa - one
             for column in range(left, right + 1):
-                x = np.float32(column) + half - xa
-                wb = db_x * x + db_y * y
-                wc = dc_x * x + dc_y * y
+                x += one
+                wb = row_b + db_x * x
+                wc = row_c + dc_x * x
                 wa = one - wb - wc
                 # A hair's breadth of tolerance: no cracks between neighbours.
                 if wa < low or wb < low or wc < low:
