@@ -128,7 +128,7 @@ def paint_skin(fields_VF: Floats, regions_VR: Floats, paint: Paint, tile: Floats
             regions_VR[v, 0], regions_VR[v, 1], regions_VR[v, 2], regions_VR[v, 3], regions_VR[v, 4],
             regions_VR[v, 5], regions_VR[v, 6], regions_VR[v, 7], regions_VR[v, 8], regions_VR[v, 9],
         )  # fmt: skip
-        blood = F(0.065) * paint.mottling * (coarse + middling) + F(0.42) * cheeks + F(0.38) * nose + F(0.30) * ears
+        blood = F(0.045) * paint.mottling * (coarse + middling) + F(0.42) * cheeks + F(0.38) * nose + F(0.30) * ears
         blood += F(0.25) * spot + F(0.10) * below_eye * paint.tired
         blood = ((paint.blood - F(0.95)) * F(0.6) + blood * paint.blood) / (F(1) + F(0.45) * paint.melanin)
         dark = F(0.05) * paint.mottling * middling + F(0.16) * lids + F(0.22) * below_eye * paint.tired
