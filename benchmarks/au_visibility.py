@@ -88,7 +88,7 @@ def main() -> None:
             figures |= seen(look, make(**values), people, name, monotone=name == "straight" and not options.quick)
         figures |= sides(look, people)
         figures |= real(look, options.photographs, 1 if options.quick else 4)
-    write_keys(figures, options.json)
+    write_keys({name: value for name, value in figures.items() if np.isfinite(value)}, options.json)
 
 
 def more(parser: argparse.ArgumentParser) -> None:
@@ -208,7 +208,9 @@ def sides(look: Look, people: int) -> dict[str, float]:
         wanted_P = strength_P2A[:, 0, column] - strength_P2A[:, 1, column]
         tilt_P = tilt_DPA[d, :, list(look.units).index(au)]
         clear_P = (np.abs(wanted_P) > 0.15) & ~np.isnan(tilt_P)
-        share = float(np.mean(np.sign(wanted_P[clear_P]) == np.sign(tilt_P[clear_P]))) if clear_P.any() else np.nan
+        if not clear_P.any():
+            continue  # an AU without sides, such as a jaw that drops
+        share = float(np.mean(np.sign(wanted_P[clear_P]) == np.sign(tilt_P[clear_P])))
         correlation = correlate(wanted_P, tilt_P)
         table.add_row(str(au), f"{share:.0%} of {clear_P.sum()}", f"{correlation:.2f}")
         figures |= {f"sides_au{au}_right": share, f"sides_au{au}_correlation": correlation}

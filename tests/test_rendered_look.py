@@ -194,6 +194,7 @@ def test_sides_say_how_strongly_each_side_moves() -> None:
     assert sides.shape == (30, 2, 17)
     assert (sides.max(1) == 1).all()
     assert sides.min() < 0.6
+    assert (sides[:, :, [AUS.index(au) for au in (17, 23, 26)]] == 1).all()  # chin, lips and jaw move as a whole
     head, mine = load_head(), Shaper(asymmetry=0.3)
     column = AUS.index(12)
     who = int(np.argmax(np.abs(sides[:, 0, column] - sides[:, 1, column])))

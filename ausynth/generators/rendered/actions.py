@@ -15,13 +15,17 @@ from ausynth.generators.rendered.head import Head
 from ausynth.generators.rendered.table import AUS, load_table
 from ausynth.labels import Floats
 
-__all__ = ["ACTIONS", "AUS", "GAIN", "Actions", "gain", "moved"]
+__all__ = ["ACTIONS", "AUS", "GAIN", "SIDED", "Actions", "gain", "moved"]
 
 GAIN: Final = load_table().gain
 """How far a face moves at intensities 0-5, as a share of the maximum: FACS' letters are not equal steps."""
 
 ACTIONS: Final[Mapping[int, Mapping[str, float]]] = load_table().shapes
 """AU -> facial actions and their weights at intensity 5."""
+
+
+SIDED: Final = np.array([any(action.endswith("*") for action in ACTIONS[au]) for au in AUS])
+"""(A,) which AUs have sides at all: a jaw or a chin moves as a whole."""
 
 
 def gain(intensity: Floats) -> Floats:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from ausynth.generators.rendered import mesh
-from ausynth.generators.rendered.actions import AUS, Actions
+from ausynth.generators.rendered.actions import AUS, SIDED, Actions
 from ausynth.generators.rendered.complexion import Paint, Whiskers, skin_colour
 from ausynth.generators.rendered.draws import stream
 from ausynth.generators.rendered.eyes import Eyes
@@ -134,6 +134,7 @@ class Shaper:
         for array in (vertices_V3, fields_VF):
             array.flags.writeable = False
         asymmetry_A = np.clip(stream("asymmetry", identity).standard_normal(len(AUS)) * self._asymmetry, -0.6, 0.6)
+        asymmetry_A[~SIDED] = 0
         return Person(
             traits=traits,
             neutral=vertices_V3,
