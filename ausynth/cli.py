@@ -20,6 +20,7 @@ from ausynth.commands.faces import faces
 from ausynth.commands.identity import identity
 from ausynth.commands.prepare import prepare
 from ausynth.commands.preview import preview
+from ausynth.commands.sheet import sheet
 from ausynth.commands.simulate import simulate
 from ausynth.commands.train import train
 from ausynth.commands.warmup import warmup
@@ -98,6 +99,7 @@ def _say(kind: str, text: str) -> None:
 
 app.command()(simulate)
 app.command()(preview)
+app.command()(sheet)
 app.command()(doctor)
 app.command()(prepare)
 app.command()(warmup)

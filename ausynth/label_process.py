@@ -32,6 +32,7 @@ Matrix = NDArray[np.float64]
 
 _POSITIVE: Final = 2
 _PILOT_DRAWS: Final = 1 << 15
+_PILOT_SEQUENCES: Final = 64
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class LabelProcess:
             expressions are slight or marked.
         trace: probability of intensity 1 for an AU that does not occur; a choice too.
         ceilings: the highest intensity that an AU reaches; what would lie above becomes the ceiling.
+        style: how much sequences differ in which AUs occur in them, 0-1: the share of the normal vector's variance that
+            one sequence has throughout. Over many sequences rates and phi are the same whatever it is.
 
     Raises:
         ConfigurationError: a rate, phi, probability or run length that cannot be, alone or together.
@@ -70,6 +73,7 @@ class LabelProcess:
     strengths: tuple[float, float, float, float] = (0.44, 0.40, 0.13, 0.03)
     trace: float = 0.05
     ceilings: Mapping[int, int] = field(default_factory=lambda: {15: 4, 20: 4})
+    style: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "aus", facs.label_space(self.aus))
@@ -83,10 +87,12 @@ class LabelProcess:
             raise ConfigurationError(f"strengths {self.strengths}", expected="4 probabilities of intensity 2-5, sum 1")
         if not 0 <= self.trace <= 1:
             raise ConfigurationError(f"trace {self.trace!r}", expected="a probability")
+        if not 0 <= self.style < 1:
+            raise ConfigurationError(f"style {self.style!r}", expected="0 or more, and below 1")
         _ = self.correlation
 
     @classmethod
-    def published(cls, name: str, *, run_length: float = 53.0) -> LabelProcess:
+    def published(cls, name: str, *, run_length: float = 53.0, style: float = 0.0) -> LabelProcess:
         """Return the process with the published rates and correlations of "disfa" (12 AUs) or "bp4d" (12 AUs).
 
         Raises:
@@ -96,7 +102,7 @@ class LabelProcess:
             raise ConfigurationError(f"no published statistics of {name!r}", expected=f"one of {sorted(PUBLISHED)}")
         aus, rates, phi = PUBLISHED[name]
         # BP4D codes presence, whatever the strength: a trace of an absent AU would contradict its own coding.
-        return cls(aus, rates, phi, run_length=run_length, trace=0.0 if name == "bp4d" else 0.05)
+        return cls(aus, rates, phi, run_length=run_length, trace=0.0 if name == "bp4d" else 0.05, style=style)
 
     @cached_property
     def correlation(self) -> Matrix:
@@ -113,9 +119,14 @@ class LabelProcess:
     @cached_property
     def _hold(self) -> float:
         """Mean frames between draws. Equal draws in a row make one run, so it is shorter than `run_length`."""
-        occurs_RA = self._occurrence(_PILOT_DRAWS, np.random.default_rng(0))
-        _, counts = np.unique(occurs_RA, axis=0, return_counts=True)
-        equal = float((counts * (counts - 1.0)).sum() / (_PILOT_DRAWS * (_PILOT_DRAWS - 1.0)))
+        many = 1 if self.style == 0 else _PILOT_SEQUENCES
+        each = _PILOT_DRAWS // many
+        of_run_R = np.repeat(np.arange(many), each)
+        occurs_RA = self._occurrence(of_run_R, np.random.default_rng(0))
+        equal = 0.0
+        for start in range(0, _PILOT_DRAWS, each):
+            _, counts = np.unique(occurs_RA[start : start + each], axis=0, return_counts=True)
+            equal += float((counts * (counts - 1.0)).sum() / (each * (each - 1.0))) / many
         return max(1.0, self.run_length * (1 - equal))
 
     def draw(self, sequences: int, frames: int, *, seed: int = 0) -> Floats:
@@ -131,7 +142,9 @@ class LabelProcess:
         changes_ST = rng.random((sequences, frames)) < 1 / self._hold
         changes_ST[:, 0] = True
         draw_ST = np.cumsum(changes_ST.ravel()).reshape(sequences, frames) - 1
-        occurs_RA = self._occurrence(int(draw_ST.max()) + 1, rng)
+        of_run_R = np.zeros(int(draw_ST.max()) + 1, np.int64)
+        of_run_R[draw_ST] = np.arange(sequences)[:, None]
+        occurs_RA = self._occurrence(of_run_R, rng)
         intensity_RA = self._intensity(occurs_RA, rng)
         first_of_sequence = set(draw_ST[:, 0].tolist())
         for run in range(1, len(occurs_RA)):
@@ -140,18 +153,25 @@ class LabelProcess:
         drawn_STA: Floats = intensity_RA[draw_ST]
         return drawn_STA
 
-    def _occurrence(self, runs: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Return (R, A): which AUs occur in each run."""
+    def _occurrence(self, of_run_R: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Return (R, A): which AUs occur in each run, given the number of the sequence each belongs to."""
         from scipy.stats import norm
 
         cut_A = norm.ppf(np.array(self.rates))
         root_AA: Matrix = np.linalg.cholesky(self.correlation).astype(np.float64)
-        occurs_RA: NDArray[np.bool_] = _balanced_normal(runs, root_AA, rng) < cut_A
+        normal_RA = _balanced_normal(len(of_run_R), root_AA, rng)
+        own_RA = np.zeros_like(normal_RA)
+        if self.style > 0:
+            # Both parts have the same correlations, so their sum has them too, and every margin stays as it was.
+            own_RA = math.sqrt(self.style) * _balanced_normal(int(of_run_R.max()) + 1, root_AA, rng)[of_run_R]
+            normal_RA = math.sqrt(1 - self.style) * normal_RA + own_RA
+        occurs_RA: NDArray[np.bool_] = normal_RA < cut_A
         for _ in range(1000):
             impossible_R = ~facs.is_possible(np.where(occurs_RA, 5.0, 0.0), self.aus)
             if not impossible_R.any():
                 return occurs_RA
             fresh_RA = rng.standard_normal((int(impossible_R.sum()), len(self.aus))) @ root_AA.T
+            fresh_RA = math.sqrt(1 - self.style) * fresh_RA + own_RA[impossible_R]
             occurs_RA[impossible_R] = fresh_RA < cut_A
         raise ConfigurationError(
             f"AUs {self.aus} at the rates {self.rates} hardly ever make a possible face",

@@ -1,7 +1,8 @@
 """A practice copy of DISFA or BP4D: rendered faces in the layout of the real set, for trying the library without it.
 
 The label files hold what the pictures show according to the generator, not what was asked of it. Which labels are
-asked for follows the published statistics (`ausynth.label_process`); every subject is one person of the generator.
+asked for follows the published statistics (`ausynth.label_process`); every subject is one person of the generator, with
+AUs it favours, and moves in its own manner (`ausynth.performance`).
 
 Legend of the shapes: S subjects, T frames of each, A action units.
 """
@@ -20,9 +21,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+import numpy as np
+
 from ausynth.errors import AusynthError, ConfigurationError
 from ausynth.generators.base import Generator
 from ausynth.label_process import LabelProcess
+from ausynth.labels import Floats
+from ausynth.performance import Manner, perform
 from ausynth.simulated.faces import ROOM, STRETCH, render_sequence
 from ausynth.simulated.files import BP4DTree, Codec, DISFATree, Frame, Layout, Move, Tree, flush
 from ausynth.simulated.record import ASIDE, claim, only_one
@@ -52,7 +57,10 @@ class Simulation:
         layout: single frames, videos, or both; BP4D has frames only.
         codec: of the videos.
         seed: of labels, people, pose and light.
-        run_length: mean number of frames over which the labels stay the same; 53 in DISFA.
+        run_length: mean number of frames over which the AUs that occur stay the same; 53 in DISFA.
+        style: 0-1, how much people differ in which AUs they show; 0 for not at all.
+        smooth: whether expressions rise and fall, each person's in its own manner (`ausynth.performance`), or change
+            at once.
 
     Raises:
         ConfigurationError: a value that cannot be.
@@ -66,6 +74,8 @@ class Simulation:
     codec: Codec = "mjpeg"
     seed: int = 0
     run_length: float = 53.0
+    style: float = 0.3
+    smooth: bool = True
 
     def __post_init__(self) -> None:
         for name, choices in (("dataset", Dataset), ("layout", Layout), ("codec", Codec)):
@@ -100,7 +110,22 @@ class Simulation:
     @cached_property
     def process(self) -> LabelProcess:
         """Return where the labels come from."""
-        return LabelProcess.published(self.dataset, run_length=self.run_length)
+        return LabelProcess.published(self.dataset, run_length=self.run_length, style=self.style)
+
+    @cached_property
+    def _drawn(self) -> Floats:
+        return self.process.draw(self.subjects, self.frames, seed=self.seed)
+
+    def performance(self, who: str) -> Floats:
+        """Return (T, A) float32, the intensities 0-5 that a subject is asked to show, over `process.aus`."""
+        asked_TA: Floats = self._drawn[self.people.index(who)]
+        if not self.smooth:
+            return asked_TA
+        # DISFA's rates count intensities from 2, BP4D's from 1: what rounds to these.
+        threshold = 1.5 if self.dataset == "disfa" else 0.5
+        ceiling_A = np.array([self.process.ceilings.get(au, 5) for au in self.process.aus], np.float32)
+        manner = Manner.of(self.identity(who), len(self.process.aus))
+        return perform(asked_TA, manner, threshold=threshold, ceiling=ceiling_A)
 
     @property
     def tree(self) -> Tree:
@@ -174,10 +199,9 @@ def _complete(root: Path, simulation: Simulation, generator: Generator, progress
     tree, total = simulation.tree, simulation.subjects * simulation.frames
     found = {who for who in simulation.people if all((root / place).exists() for place in tree.places(who))}
     process = simulation.process
-    asked_STA = process.draw(simulation.subjects, simulation.frames, seed=simulation.seed)
     made: list[str] = []
     done = len(found) * simulation.frames
-    for number, who in enumerate(simulation.people):
+    for who in simulation.people:
         if who in found:
             continue
         progress(done, total, who)
@@ -188,7 +212,7 @@ def _complete(root: Path, simulation: Simulation, generator: Generator, progress
                 if count % STRETCH == 0:
                     progress(before + count, total, who)
 
-        asked_TA = asked_STA[number]
+        asked_TA = simulation.performance(who)
         frames = render_sequence(generator, asked_TA, process.aus, simulation.identity(who), simulation.size)
         with tempfile.TemporaryDirectory(prefix=ASIDE, dir=root) as aside:
             moves = tree.write(who, counted(frames), generator.aus, Path(aside))

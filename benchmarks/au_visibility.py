@@ -1,14 +1,14 @@
-"""How well an outside judge sees each action unit in rendered faces: MediaPipe's blendshapes, on faces with known labels.
+"""How well an outside judge sees each action unit in rendered faces: MediaPipe's blendshapes, on known labels.
 
     python benchmarks/au_visibility.py [--look procedural|portrait] [--bank BANK] [--people 30] [--quick] [--json PATH]
 
-Every person shows each AU alone at 5, straight ahead and with pose, light and noise; the rise of the judge's scores over
-the same person's neutral face says what was seen. The tables:
+Every person shows each AU alone at 5, straight ahead and with pose, light and noise; the rise of the judge's scores
+over the same person's neutral face says what was seen. The tables:
 
 - **seen**: the AU's own rise, its rank among all AUs' rises (raw, and in units of the neutral faces' spread), the share
   of people for whom it ranks first or second, and whether the mean rises with every letter 0-5.
-- **leaks**: other AUs whose score rises by a third of the asked one's. AUs that are read from the same blendshapes count
-  as one (au_blendshapes.toml).
+- **leaks**: other AUs whose score rises by a third of the asked one's. AUs that are read from the same blendshapes
+  count as one (au_blendshapes.toml).
 - **sides**: for people with uneven sides, how often the judge sees the stronger side rise more.
 - **real**: rise of every blendshape from neutral to smiling on photographs of people of role `test`, beside the rise on
   rendered people who show the same intensities: correlation over people, and mean gap.
@@ -88,7 +88,7 @@ def main() -> None:
             figures |= seen(look, make(**values), people, name, monotone=name == "straight" and not options.quick)
         figures |= sides(look, people)
         figures |= real(look, options.photographs, 1 if options.quick else 4)
-    write_keys(figures, options.json)
+    write_keys({name: value for name, value in figures.items() if np.isfinite(value)}, options.json)
 
 
 def more(parser: argparse.ArgumentParser) -> None:
@@ -161,11 +161,9 @@ def seen(look: Look, generator: Any, people: int, name: str, *, monotone: bool) 
     used = {word for unit in look.units.values() for key in unit.weights for word in names_of(key)}
     blind = [word for word, most in zip(look.judge.names, highest_S, strict=True) if word in used and most < BLIND]
     if name == "straight":
-        unseen = [
-            f"AU{au}" for au, unit in look.units.items() if all(w in blind for k in unit.weights for w in names_of(k))
-        ]
+        unseen = [f"AU{au}" for au in aus if figures[f"{name}_au{au}_rise"] < BLIND]
         console.print(f"No AU at 5 raises these blendshapes by {BLIND}: {', '.join(blind) or 'none'}")
-        console.print(f"So the judge cannot see: {', '.join(unseen) or 'none'}")
+        console.print(f"AUs whose own score rises by less, which the judge does not see: {', '.join(unseen) or 'none'}")
     console.print(f"A face was found in {figures[f'{name}_found']:.1%} of the pictures.\n")
     return figures | {f"{name}_in_first_two": good}
 
@@ -210,7 +208,9 @@ def sides(look: Look, people: int) -> dict[str, float]:
         wanted_P = strength_P2A[:, 0, column] - strength_P2A[:, 1, column]
         tilt_P = tilt_DPA[d, :, list(look.units).index(au)]
         clear_P = (np.abs(wanted_P) > 0.15) & ~np.isnan(tilt_P)
-        share = float(np.mean(np.sign(wanted_P[clear_P]) == np.sign(tilt_P[clear_P]))) if clear_P.any() else np.nan
+        if not clear_P.any():
+            continue  # an AU without sides, such as a jaw that drops
+        share = float(np.mean(np.sign(wanted_P[clear_P]) == np.sign(tilt_P[clear_P])))
         correlation = correlate(wanted_P, tilt_P)
         table.add_row(str(au), f"{share:.0%} of {clear_P.sum()}", f"{correlation:.2f}")
         figures |= {f"sides_au{au}_right": share, f"sides_au{au}_correlation": correlation}

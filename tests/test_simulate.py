@@ -54,8 +54,8 @@ SMALL = {"subjects": 3, "frames": 60, "size": 48, "run_length": 9.0}
 def shown_by(simulation: Simulation, number: int, aus: tuple[int, ...]) -> np.ndarray:
     """Return the (T, A) labels of a person as the generator says them."""
     painter = Painter()
-    asked = simulation.process.draw(simulation.subjects, simulation.frames, seed=simulation.seed)[number]
     who = simulation.people[number]
+    asked = simulation.performance(who)
     frames = render_sequence(painter, asked, simulation.process.aus, simulation.identity(who), 48)
     return np.stack([frame.intensity for frame in frames])[:, [painter.aus.index(au) for au in aus]]
 
@@ -69,7 +69,7 @@ def contents(root: Path) -> dict[str, str]:
 
 
 def test_disfa_opens_with_its_reader_and_the_labels_are_what_is_shown(tmp_path: Path) -> None:
-    simulation = Simulation("disfa", **SMALL)
+    simulation = Simulation("disfa", **SMALL, style=0.0)
     result = simulate(simulation, tmp_path / "disfa", generator=Painter())
     assert result.made == ("SN001", "SN002", "SN003")
     source = DISFA(result.root)
@@ -78,10 +78,35 @@ def test_disfa_opens_with_its_reader_and_the_labels_are_what_is_shown(tmp_path: 
         rows = source.identities == number
         shown = shown_by(simulation, number, DISFA_12)
         assert (source.labels.intensity[rows] == shown).all()
-    asked = simulation.process.draw(3, 60, seed=0).reshape(180, 12)
+    asked = np.rint(np.concatenate([simulation.performance(who) for who in simulation.people]))
     # The jaw parts the lips in the picture, so the label says so though nobody asked.
     assert (source.labels.intensity != asked).any()
     assert (np.delete(source.labels.intensity != asked, 10, axis=1)).sum() == 0
+
+
+def test_expressions_rise_and_fall_and_occur_where_the_statistics_say(tmp_path: Path) -> None:
+    simulation = Simulation("disfa", **SMALL)
+    labels = DISFA(simulate(simulation, tmp_path, generator=Painter()).root).labels.intensity.reshape(3, 60, 12)
+    drawn = simulation.process.draw(3, 60, seed=0)
+    # Of AU25 the picture decides, which here shows more than was asked.
+    assert (np.delete((labels >= 2) != (drawn >= 2), 10, axis=2)).sum() == 0
+    steps = np.abs(np.diff(labels, axis=1))
+    assert steps.max() == 1
+    assert steps.sum() > 50
+    at_once = Simulation("disfa", **SMALL, smooth=False)
+    assert np.array_equal(np.stack([at_once.performance(who) for who in at_once.people]), drawn)
+    assert np.abs(np.diff(drawn, axis=1)).max() > 1
+
+
+def test_people_move_in_their_own_manner_and_favour_some_aus() -> None:
+    still = Simulation("disfa", subjects=27, frames=4000, style=0.0, run_length=20)
+    own = Simulation("disfa", subjects=27, frames=4000, style=0.5, run_length=20)
+    rates = {name: (s.process.draw(27, 4000, seed=0) >= 2).mean(1) for name, s in (("still", still), ("own", own))}
+    assert (rates["own"].std(0) > 2 * rates["still"].std(0)).mean() > 0.7
+    assert np.abs(rates["own"].mean(0) - np.array(own.process.rates)).max() < 0.04
+    apexes = np.array([own.performance(who)[:, own.process.aus.index(12)].max() for who in own.people])
+    assert len(np.unique(apexes)) > 5
+    assert np.array_equal(own.performance("SN004"), own.performance("SN004"))
 
 
 def test_label_lines_are_in_the_publishers_form(tmp_path: Path) -> None:
@@ -188,9 +213,11 @@ def test_frames_of_a_stretch_drift_and_are_no_copies(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_leaves_whole_subjects_and_goes_on_where_it_was(tmp_path: Path) -> None:
     simulation = Simulation("disfa", **SMALL, layout="both")
-    whole = contents(simulate(simulation, tmp_path / "whole", generator=Painter()).root)
+    undisturbed = Painter()
+    whole = contents(simulate(simulation, tmp_path / "whole", generator=undisturbed).root)
     painter, root = Painter(), tmp_path / "tree"
-    painter.stop_at = 1
+    first = undisturbed.calls[0].identity[0]
+    painter.stop_at = sum(call.identity[0] == first for call in undisturbed.calls)
     with pytest.raises(KeyboardInterrupt):
         simulate(simulation, root, generator=painter)
     assert [path.name for path in (root / "ActionUnit_Labels").iterdir()] == ["SN001"]
@@ -291,6 +318,7 @@ def test_progress_is_told_and_ends_at_the_total(tmp_path: Path) -> None:
         {"layout": "zip"},
         {"codec": "h264"},
         {"run_length": 0},
+        {"style": 1.0},
         {"dataset": "bp4d", "layout": "video"},
         {"layout": "video", "size": 49},
     ],

@@ -25,6 +25,10 @@ def simulate(
     run_length: Annotated[float, typer.Option(help="Mean number of frames between changes of the labels.")] = 53,
     look: Look = None,
     bank: BankFolder = None,
+    style: Annotated[float, typer.Option(help="How much people differ in which AUs they show, 0 to 1.")] = 0.3,
+    smooth: Annotated[
+        bool, typer.Option("--smooth/--at-once", help="Expressions rise and fall, or change from frame to frame.")
+    ] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Make an older practice copy anew, or write beside other files.")
     ] = False,
@@ -51,6 +55,8 @@ def simulate(
         codec=cast("Codec", codec),
         seed=seed,
         run_length=run_length,
+        style=style,
+        smooth=smooth,
     )
     chosen = chosen_generator("rendered", look, bank)
     generator = None if chosen == "rendered" else making.laboratory(simulation, chosen)

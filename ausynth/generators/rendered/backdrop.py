@@ -49,7 +49,7 @@ def draw_backdrop(noise: int, background: float) -> Floats:
     if kind > 0.35:
         _furnish(picture, draw, many=kind > 0.6)
         blur = float(draw.uniform(0.9, 2.2))
-        picture = cv2.GaussianBlur(picture, (0, 0), blur, borderType=cv2.BORDER_REFLECT)
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur, borderType=cv2.BORDER_REFLECT), np.float32)
     # Light falls off over any wall.
     y, x = _GRID
     slope_2 = draw.normal(0, 0.45, 2)

@@ -78,8 +78,9 @@ REGIONS: Final = ("cheeks", "nose", "below_eye", "chin_spot", "grease", "jaw", "
 """Where on the face something is the case, 0-1 each; see `regions`."""
 
 
-def regions(x_V: Floats, y_V: Floats, z_V: Floats, lips_V: Floats, lids_V: Floats, ears_V: Floats) -> Floats:
+def regions(vertices_V3: Floats, lips_V: Floats, lids_V: Floats, ears_V: Floats) -> Floats:
     """Return (V, R) float32, the `REGIONS` of the base head's vertices, given their places and painted masks."""
+    x_V, y_V, z_V = vertices_V3.T
     side_V, front_V = np.abs(x_V), _smooth(8, 12, z_V)
     cheeks_V = _bump(side_V, 4.4, 2.0) * _bump(y_V, 69.3, 2.2) * front_V
     nose_V = _bump(x_V, 0, 1.3) * _bump(y_V, 69.2, 1.3) * front_V
@@ -127,13 +128,13 @@ def paint_skin(fields_VF: Floats, regions_VR: Floats, paint: Paint, tile: Floats
             regions_VR[v, 0], regions_VR[v, 1], regions_VR[v, 2], regions_VR[v, 3], regions_VR[v, 4],
             regions_VR[v, 5], regions_VR[v, 6], regions_VR[v, 7], regions_VR[v, 8], regions_VR[v, 9],
         )  # fmt: skip
-        blood = F(0.065) * paint.mottling * (coarse + middling) + F(0.42) * cheeks + F(0.38) * nose + F(0.30) * ears
+        blood = F(0.045) * paint.mottling * (coarse + middling) + F(0.42) * cheeks + F(0.38) * nose + F(0.30) * ears
         blood += F(0.25) * spot + F(0.10) * below_eye * paint.tired
         blood = ((paint.blood - F(0.95)) * F(0.6) + blood * paint.blood) / (F(1) + F(0.45) * paint.melanin)
         dark = F(0.05) * paint.mottling * middling + F(0.16) * lids + F(0.22) * below_eye * paint.tired
         amount = lips * paint.lips / (F(1) + F(0.25) * paint.melanin)
         whiskers = paint.whiskers
-        shaved = max(max(jaw, chin), upper) * whiskers.shade * paint.dark_hair
+        shaved = max(jaw, chin, upper) * whiskers.shade * paint.dark_hair
         # What further pigment absorbs: melanin most of blue, blood of green.
         red, green, blue = paint.base
         red *= np.exp(-F(0.55) * dark - F(0.04) * blood - F(0.22) * amount)
@@ -143,6 +144,6 @@ def paint_skin(fields_VF: Floats, regions_VR: Floats, paint: Paint, tile: Floats
         fields_VF[v, 3] = green * (F(1) - F(0.34) * shaved)
         fields_VF[v, 4] = blue * (F(1) - F(0.26) * shaved)
         fields_VF[v, 6] = paint.shine * grease
-        fields_VF[v, 8] = max(max(whiskers.jaw * jaw, whiskers.chin * chin), whiskers.upper * upper)
+        fields_VF[v, 8] = max(whiskers.jaw * jaw, whiskers.chin * chin, whiskers.upper * upper)
         # Hair keeps light from the skin beside it.
         fields_VF[v, 5] *= F(1) - F(0.35) * smooth(-1.6, 0.2, fields_VF[v, 10])

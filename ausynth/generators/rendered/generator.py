@@ -16,11 +16,13 @@ from ausynth.generators.rendered import mesh, raster
 from ausynth.generators.rendered.actions import AUS
 from ausynth.generators.rendered.backdrop import draw_backdrop
 from ausynth.generators.rendered.camera import Camera, neck_share, rotation
+from ausynth.generators.rendered.complexion import skin_colour
 from ausynth.generators.rendered.develop import develop
 from ausynth.generators.rendered.draws import stream
-from ausynth.generators.rendered.identity import Person, Traits, Variety
+from ausynth.generators.rendered.identity import ANCESTRIES, Person, Traits, Variety
 from ausynth.generators.rendered.labels import labels_of
 from ausynth.generators.rendered.lighting import draw_light
+from ausynth.generators.rendered.maps import Rendered, landmark_vertices
 from ausynth.generators.rendered.materials import Look
 from ausynth.generators.rendered.model import Model
 from ausynth.generators.rendered.noises import GRAIN_SIZE, grain_tile, noise_tile
@@ -37,6 +39,7 @@ _VERSION: Final = 2
 """Raised with every change that alters a bit of a picture: it is part of the fingerprint."""
 
 _FRAME: Final = 2.1  # height of the picture, in heights from the eyes to the chin
+_MIXED: Final = 0.6  # nobody whose largest share of descent is smaller counts as of one
 _SHOWS_TEETH_CM: Final = 0.03
 _PIVOT_CM: Final = (0.0, 66.0, 3.0)  # where the head turns on the neck
 
@@ -141,11 +144,33 @@ class RenderedGenerator:
         """
         self._require_columns(conditions)
         images_BHW3 = np.empty((len(conditions), self.image_size, self.image_size, 3), np.uint8)
-        faces = [
+        shots = [
             self._draw(conditions.intensity[b], int(conditions.identity[b]), int(conditions.noise[b]), images_BHW3[b])
             for b in range(len(conditions))
         ]
-        return Generated(images_BHW3, labels_of(faces))
+        return Generated(images_BHW3, labels_of([shot.face for shot in shots]))
+
+    def render(self, conditions: Conditions) -> Rendered:
+        """Return the pictures and labels that `generate` gives, with landmarks, face mask and depth.
+
+        Raises:
+            ConfigurationError: `conditions.intensity` has not one column for each of `aus`.
+        """
+        self._require_columns(conditions)
+        count, size = len(conditions), self.image_size
+        images_BHW3, faces = np.empty((count, size, size, 3), np.uint8), []
+        landmarks_B682 = np.empty((count, 68, 2), np.float32)
+        mask_BHW, depth_BHW = np.empty((count, size, size), bool), np.empty((count, size, size), np.float32)
+        for b in range(count):
+            asked = (conditions.intensity[b], int(conditions.identity[b]), int(conditions.noise[b]))
+            shot = self._draw(*asked, images_BHW3[b])
+            faces.append(shot.face)
+            landmarks_B682[b] = shot.seen[landmark_vertices(), :2] / self._factor - 0.5
+            middle = slice(self._factor // 2, None, self._factor)
+            triangle_HW, nearest_HW = shot.buffers.triangle[middle, middle], shot.buffers.nearest[middle, middle]
+            mask_BHW[b] = (triangle_HW >= 0) & self._model.face(shot.person)[triangle_HW]
+            depth_BHW[b] = np.where(triangle_HW >= 0, 1 / np.maximum(nearest_HW, 1e-9), np.inf)
+        return Rendered(images_BHW3, labels_of(faces), landmarks_B682, mask_BHW, depth_BHW)
 
     def label(self, conditions: Conditions) -> Labels:
         """Return the labels that `generate` would give, without drawing: they are the mesh's."""
@@ -166,6 +191,17 @@ class RenderedGenerator:
         asymmetry_BA = np.stack([self._shaper.person(int(number)).asymmetry for number in identity])
         return np.stack([1 + np.minimum(asymmetry_BA, 0), 1 - np.maximum(asymmetry_BA, 0)], 1)
 
+    def attributes(self, identity: int) -> dict[str, Any]:
+        """Return a person's "age" in years, "gender", "ethnicity" and "clear" (no hair over forehead and lips)."""
+        traits = self._shaper.person(identity).traits
+        ancestry = ANCESTRIES[int(np.argmax(traits.ancestry))] if max(traits.ancestry) > _MIXED else "mixed"
+        return {
+            "age": round(traits.age),
+            "gender": "male" if traits.male > 0.5 else "female",
+            "ethnicity": ancestry,
+            "clear": traits.hairdo.fringe == 0 and (traits.stubble > 0 or not any(traits.whiskers[:3])),
+        }
+
     def _require_columns(self, conditions: Conditions) -> None:
         if conditions.intensity.shape[1] != len(self.aus):
             raise ConfigurationError(
@@ -174,8 +210,8 @@ class RenderedGenerator:
                 do="bring the label vectors to the generator's AUs, in its order",
             )
 
-    def _draw(self, intensity_A: Floats, identity: int, noise: int, out_HW3: NDArray[np.uint8]) -> Face:
-        """Write one picture into `out_HW3` and return the face it shows."""
+    def _draw(self, intensity_A: Floats, identity: int, noise: int, out_HW3: NDArray[np.uint8]) -> _Shot:
+        """Write one picture into `out_HW3` and return what the camera saw."""
         shot = self._shoot(intensity_A, identity, noise)
         light_HW3 = np.empty((self.image_size, self.image_size, 3), np.float32)
         traits, fields_VF = shot.person.traits, self._model.fields(shot.person, shot.turn)
@@ -190,11 +226,11 @@ class RenderedGenerator:
         buffers, detail = shot.buffers, np.float32(self._detail * np.clip((shot.scale - 9) / 9, 0, 1))
         shade(
             buffers.triangle, buffers.weights, buffers.nearest, self._factor, scene, _look(traits),
-            draw_light(noise, self._light), noise_tile(), detail, light_HW3,
+            draw_light(noise, self._light, skin_colour(traits.melanin)), noise_tile(), detail, light_HW3,
         )  # fmt: skip
         down, right, apart = stream("sensor", noise).integers(0, GRAIN_SIZE, 3).tolist()
         develop(light_HW3, self._grain, grain_tile(), (down, right, apart), out_HW3)
-        return shot.face
+        return shot
 
     def _shoot(self, intensity_A: Floats, identity: int, noise: int) -> _Shot:
         """Return what the camera sees of one face, before any light falls on it."""

@@ -107,7 +107,7 @@ def cut_hair(draw: _Draw, male: float, african: float) -> tuple[str, Hairdo]:
         african: 0-1, the share of African descent.
     """
     weights = np.array([
-        (female * (1 - male) + men * male) * (1 - african + african * factor) for _, female, men, factor in CUTS.values()
+        (women * (1 - male) + men * male) * (1 - african + african * factor) for _, women, men, factor in CUTS.values()
     ])  # fmt: skip
     name = list(CUTS)[int(draw.choice(len(weights), p=weights / weights.sum()))]
     return name, CUTS[name][0](draw)

@@ -55,7 +55,7 @@ def inlined(function: Function) -> Function:
     """Let a function be compiled into each kernel that calls it."""
     return cast(
         "Function",
-        numba.njit(nogil=True, inline="always", error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"})(
+        numba.njit(nogil=True, forceinline=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "afn"})(
             function
         ),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ausynth.generators.rendered.actions import AUS
+from ausynth.generators.rendered.jaw import intensity_of_drop
 from ausynth.generators.rendered.lips import intensity_of_gap
 from ausynth.generators.rendered.shape import Face
 from ausynth.labels import Labels
@@ -15,7 +16,7 @@ __all__ = ["labels_of"]
 
 
 def labels_of(faces: Sequence[Face]) -> Labels:
-    """Return the labels of faces, over `AUS`: AU25 from the measured gap between the lips, the rest as made.
+    """Return the labels of faces, over `AUS`: AU25 and AU26 from the measured lips and jaw, the rest as made.
 
     The rest needs no measuring: the AU's intensity is what moved the mesh. Confidence is 1 throughout.
     """
@@ -23,4 +24,5 @@ def labels_of(faces: Sequence[Face]) -> Labels:
     for b, face in enumerate(faces):
         intensity_BA[b] = face.intensity
         intensity_BA[b, AUS.index(25)] = intensity_of_gap(face.gap_cm)
+        intensity_BA[b, AUS.index(26)] = intensity_of_drop(face.jaw_cm)
     return Labels.from_intensity(AUS, intensity_BA)

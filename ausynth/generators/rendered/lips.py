@@ -3,7 +3,7 @@
 The facial actions of AU 9 and 10 part the lips, and AU 17 pushes one through the other, each by half a centimetre and
 more. A face whose label says "lips closed" must not show an open mouth, so the gap is measured and corrected.
 
-The gap is what a viewer in front can look through: at 13 places between the corners, the height of the lowest point of
+The gap is what a viewer in front can look through: at 31 places between the corners, the height of the lowest point of
 the upper lip less that of the highest point of the lower lip, in the frame of the unposed head, in centimetres.
 """
 
@@ -34,7 +34,7 @@ SEALED_CM: Final = -0.02
 
 _STEP: Final = 0.05  # of intensity: what the measurement resolves; keeps "2" from becoming 1.9999 at a threshold of 2
 
-_PLACES: Final = np.linspace(-0.9, 0.9, 13, dtype=np.float32)
+_PLACES: Final = np.linspace(-0.94, 0.94, 31, dtype=np.float32)
 _LETTERS: Final = np.arange(6, dtype=np.float32)
 
 
@@ -176,7 +176,7 @@ def _settle(  # noqa: PLR0917 (numba takes no keywords)
 ) -> Real:
     change_P = np.empty_like(places_P)
     x_P, gaps_P = _measure(vertices_V3, upper_KR, lower_LR, places_P)
-    for _ in range(8):
+    for _ in range(20):
         widest = gaps_P.max()
         goal = min(max(widest, least), most)
         worst = np.float32(0)

@@ -72,7 +72,7 @@ def skin(at: Floats, look: Look, grooves_HW: Floats, tile: Floats, detail: Real,
     x, y, z, lips = at[0], at[1], at[11], at[7]
     u = x + F(0.7) * z
     _, middling, fine = noises(tile, u * F(0.035) + look.texture[0], y * F(0.035) + look.texture[1])
-    uneven = look.mottling * (F(0.045) * middling + F(0.055) * fine)
+    uneven = look.mottling * (F(0.030) * middling + F(0.045) * fine)
     surface[0] = at[2] * (F(1) + F(0.6) * uneven)
     surface[1] = at[3] * (F(1) + uneven)
     surface[2] = at[4] * (F(1) + uneven)

@@ -1,4 +1,4 @@
-"""The head and the hair as one mesh: which triangles there are, what they are of, and what is known of their vertices."""
+"""The head and the hair as one mesh: which triangles there are, what of, and what is known of their vertices."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ausynth.generators.rendered import shade as shading
 from ausynth.generators.rendered.head import Head
 from ausynth.generators.rendered.identity import Person
 from ausynth.generators.rendered.kernels import Integers
+from ausynth.generators.rendered.maps import face_triangles
 from ausynth.generators.rendered.paint import FIELDS
 from ausynth.labels import Floats
 
@@ -53,6 +54,7 @@ class Model:
         self._rules_T = np.full(len(self.triangles), raster.SOLID, np.uint8)
         self._rules_T[self.kinds == shading.LASHES] = raster.LASH
         self._is_inside_T = np.isin(self.kinds, (shading.TEETH, shading.TONGUE))
+        self._face_T = face_triangles(head)
         is_throat_V = head.masks["inside-mouth"] > 0.95
         self._is_inside_T[: len(head.triangles)] |= is_throat_V[head.triangles].all(1)
         self._is_ear_T = np.zeros(len(self.triangles), bool)
@@ -84,6 +86,14 @@ class Model:
         closed_T = rules_T.copy()
         closed_T[self._is_inside_T] = raster.HIDDEN  # teeth are no soft tissue: they would poke through drawn lips
         return closed_T, rules_T
+
+    def face(self, person: Person) -> NDArray[np.bool_]:
+        """Return (T,) which triangles show the face: those of the head's face that no hair grows on."""
+        face_T = np.zeros(len(self.triangles), bool)
+        haired_V = person.fields[:, FIELDS.index("hair")] > 0
+        skin_T = self.kinds[: len(self._corners)] == shading.SKIN
+        face_T[: len(self._corners)] = self._face_T & ~(skin_T & haired_V[self._corners].any(1))
+        return face_T
 
     def cuts(self, person: Person, normals_V3: Floats) -> Floats:
         """Return (V, 3) what `raster.rasterise` needs to know of lashes and hairs."""

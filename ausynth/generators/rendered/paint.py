@@ -58,7 +58,7 @@ def rest_fields(head: Head) -> tuple[Floats, Floats]:
     fields_VF = np.zeros((len(head.vertices), len(FIELDS)), np.float32)
     for name, column in columns.items():
         fields_VF[:, FIELDS.index(name)] = column
-    regions_VR = regions(x_V, y_V, z_V, head.masks["lips"], head.masks["eyelids"], head.masks["ears"])
+    regions_VR = regions(head.vertices, head.masks["lips"], head.masks["eyelids"], head.masks["ears"])
     for array in (fields_VF, regions_VR):
         array.flags.writeable = False
     return fields_VF, regions_VR

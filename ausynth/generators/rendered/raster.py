@@ -38,17 +38,19 @@ def project(vertices_V3: Floats, target_3: Floats, distance: Real, scale: Real, 
 
 
 @inlined
-def _is_cut(cut_V3: Floats, tile: Floats, rule: int, a: int, b: int, c: int, wa: Real, wb: Real, wc: Real) -> bool:  # noqa: PLR0917
+def _is_cut(  # noqa: PLR0917
+    cut_V3: Floats, tile: Floats, rule: int, a: int, b: int, c: int, wa: Real, wb: Real, wc: Real
+) -> bool:
     """Return whether a sheet has a hole at a point: between lashes, beyond the ends of hairs."""
     first = wa * cut_V3[a, 0] + wb * cut_V3[b, 0] + wc * cut_V3[c, 0]
     second = wa * cut_V3[a, 1] + wb * cut_V3[b, 1] + wc * cut_V3[c, 1]
     third = wa * cut_V3[a, 2] + wb * cut_V3[b, 2] + wc * cut_V3[c, 2]
     if rule == LASH:
-        return first - np.floor(first) > second
+        return bool(first - np.floor(first) > second)
     # The same along a strand, so that it ends in a point.
     i = int(np.floor(first * np.float32(NOISE_SIZE))) & _LAST
     ragged = np.float32(0.62) + np.float32(0.16) * tile[7, i, 2] + np.float32(0.30) * tile[7, i, 1]
-    return second < ragged or third < np.float32(0.09) * ragged
+    return bool(second < ragged or third < np.float32(0.09) * ragged)
 
 
 @kernel
@@ -63,14 +65,15 @@ def rasterise(  # noqa: PLR0917 (numba takes no keywords)
     weights_HW2: Floats,
     nearest_HW: Floats,
 ) -> None:
-    """Write triangle numbers (-1 where there is none), weights of corners 1 and 2, and nearness, (size, size) each.
+    """Write what is seen: triangles (-1: none), weights of their corners 1 and 2, and nearness.
 
     Args:
         seen_V3: from `project`.
         triangles_T3: corners.
         rules_T: SOLID, LASH, STRANDS, HIDDEN or FUR.
-        cut_V3: for LASH: place along the comb, share of each unit that is there, unused. For STRANDS and FUR: place across
-            the hairs in tiles of noise, centimetres to their ends, and how much the sheet faces the viewer (0-1).
+        cut_V3: for LASH: place along the comb, share of each unit that is there, unused. For STRANDS and FUR: place
+            across the hairs in tiles of noise, distance to their ends in lengths of a wisp, and how much the sheet
+            faces the viewer (0-1).
         tile: the noise.
         size: height and width.
         triangle_HW, weights_HW2, nearest_HW: written.
@@ -89,7 +92,7 @@ def rasterise(  # noqa: PLR0917 (numba takes no keywords)
         )  # fmt: skip
         # Rows grow downward, so what is counterclockwise to the viewer has a negative area here.
         area = (xb - xa) * (yc - ya) - (xc - xa) * (yb - ya)
-        if area == 0 or (area > 0 and (rule == SOLID or rule == FUR)):
+        if area == 0 or (area > 0 and rule in (SOLID, FUR)):
             continue
         # Whole numbers from the first at or after the least to the last at or before the most, within the picture.
         least_x, most_x = min(xa, xb, xc) - half, max(xa, xb, xc) - half
@@ -107,10 +110,12 @@ def rasterise(  # noqa: PLR0917 (numba takes no keywords)
         dc_x, dc_y = -(yb - ya) * inverse, (xb - xa) * inverse
         for row in range(top, bottom + 1):
             y = np.float32(row) + half - ya
+            row_b, row_c = db_y * y, dc_y * y
+            x = np.float32(left) + half - xa - one
             for column in range(left, right + 1):
-                x = np.float32(column) + half - xa
-                wb = db_x * x + db_y * y
-                wc = dc_x * x + dc_y * y
+                x += one
+                wb = row_b + db_x * x
+                wc = row_c + dc_x * x
                 wa = one - wb - wc
                 # A hair's breadth of tolerance: no cracks between neighbours.
                 if wa < low or wb < low or wc < low:

@@ -65,7 +65,7 @@ class Scene(NamedTuple):
 
 
 @kernel
-def shade(  # noqa: PLR0917 (numba takes no keywords)
+def shade(  # noqa: PLR0912, PLR0917 (numba takes no keywords)
     triangle_HW: Integers,
     weights_HW2: Floats,
     nearest_HW: Floats,

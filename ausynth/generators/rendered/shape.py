@@ -11,13 +11,14 @@ from typing import Final
 import numpy as np
 
 from ausynth.generators.rendered import mesh
-from ausynth.generators.rendered.actions import AUS, Actions
+from ausynth.generators.rendered.actions import AUS, SIDED, Actions
 from ausynth.generators.rendered.complexion import Paint, Whiskers, skin_colour
 from ausynth.generators.rendered.draws import stream
 from ausynth.generators.rendered.eyes import Eyes
 from ausynth.generators.rendered.hair import scalp
 from ausynth.generators.rendered.head import load_head
 from ausynth.generators.rendered.identity import Person, Traits, Variety, draw_traits, shape_weights
+from ausynth.generators.rendered.jaw import Jaw
 from ausynth.generators.rendered.lips import SEALED_CM, Lips, gap_of_intensity
 from ausynth.generators.rendered.paint import FIELDS, person_fields
 from ausynth.generators.rendered.shell import grow
@@ -44,11 +45,13 @@ class Face:
         vertices: (V, 3) float32 centimetres.
         intensity: (A,) 0-5, what was made of what was asked: AU24 is given up where AU25 is asked too.
         gap_cm: how far the lips are apart, see `lips`.
+        jaw_cm: how far the jaw has dropped, see `jaw`.
     """
 
     vertices: Floats
     intensity: Floats
     gap_cm: float
+    jaw_cm: float
 
 
 class Shaper:
@@ -62,6 +65,7 @@ class Shaper:
     def __init__(self, asymmetry: float = 0.0, variety: Variety = Variety()) -> None:  # noqa: B008 (frozen)
         self.head = load_head()
         self._actions, self._lips, self._eyes = Actions(self.head), Lips.of(self.head), Eyes.of(self.head)
+        self._jaw = Jaw.of(self.head)
         self._asymmetry, self._variety = asymmetry, variety
         self._people: OrderedDict[int, Person] = OrderedDict()
         self._lock = threading.Lock()
@@ -91,7 +95,7 @@ class Shaper:
             gap = self._move(vertices_V3, weights_S, made_A)
         if gaze_33 is not None:
             self._eyes.turn(vertices_V3, gaze_33)
-        return Face(vertices_V3, made_A, gap)
+        return Face(vertices_V3, made_A, gap, self._jaw.dropped(vertices_V3) - self._jaw.dropped(person.neutral))
 
     def _move(self, vertices_V3: Floats, weights_S: Floats, made_A: Floats) -> float:
         """Move a neutral face in place, settle its lips and lids, and return the gap between the lips."""
@@ -130,6 +134,7 @@ class Shaper:
         for array in (vertices_V3, fields_VF):
             array.flags.writeable = False
         asymmetry_A = np.clip(stream("asymmetry", identity).standard_normal(len(AUS)) * self._asymmetry, -0.6, 0.6)
+        asymmetry_A[~SIDED] = 0
         return Person(
             traits=traits,
             neutral=vertices_V3,

@@ -29,7 +29,7 @@ _ROWS: Final = _SKULL_ROWS + _FREE_ROWS
 _BUN: Final = (9, 12)  # rows and columns
 _MIDDLE: Final = np.array((0.0, 75.5, 2.0))
 _ELEVATIONS: Final = np.arange(90, -51, -10)
-# The hairline: (degrees from the front, degrees above the middle of the head) over forehead, temple, sideburn, ear, nape.
+# The hairline: (degrees from the front, degrees above the head's middle) over forehead, temple, sideburn, ear, nape.
 _HAIRLINE: Final = (
     (0, 20), (10, 20), (24, 16), (37, 8), (46, -4), (51, -20), (57, -22), (63, -7), (70, -4), (95, -4), (104, -14),
     (115, -28), (135, -36), (180, -42),
@@ -119,7 +119,7 @@ def triangles() -> Integers:
 @functools.cache
 def _azimuths() -> NDArray[np.float64]:
     # No column in the middle of the forehead, where a parting lies between two of them.
-    return (np.arange(COLUMNS) + 0.5) * (360 / COLUMNS) - 180
+    return np.asarray((np.arange(COLUMNS) + 0.5) * (360 / COLUMNS) - 180, np.float64)
 
 
 @functools.cache
@@ -179,7 +179,7 @@ def _cast(
     return hit_N, weights_N3
 
 
-def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> Shell:
+def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> Shell:  # noqa: PLR0915 (one shape)
     """Return the hair of a person.
 
     Args:
@@ -191,7 +191,7 @@ def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> She
     if not hairdo.is_grown:
         return _none()
     corners, weights = _attachment(head)
-    skull_JE3 = (vertices_V3[corners] * weights[..., None]).sum(2).astype(np.float64)
+    skull_JE3 = np.einsum("jecx,jec->jex", vertices_V3[corners].astype(np.float64), weights)
     around_J = _azimuths()
     front_J = np.abs(around_J)
     line_J = np.interp(front_J, *np.array(_HAIRLINE, float).T)
@@ -217,7 +217,7 @@ def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> She
     j = np.arange(COLUMNS)[:, None]
     points_JI3 = skull_JE3[j, low_JI] * (1 - share_JI1) + skull_JE3[j, low_JI + 1] * share_JI1
     outward_JI3 = points_JI3 - _MIDDLE
-    outward_JI3 /= np.linalg.norm(outward_JI3, axis=-1, keepdims=True)
+    outward_JI3 /= _length(outward_JI3)[..., None]
 
     # How far from its end each point of a strand lies; hanging hair is lengthened below.
     to_line_JI = np.abs(elevation_JI - np.where(falls_J, lowest_J, end_J)[:, None]) * 0.17
@@ -235,7 +235,7 @@ def grow(head: Head, vertices_V3: Floats, hairdo: Hairdo, texture: float) -> She
 
     steps_JI = np.zeros((COLUMNS, _ROWS))
     moves_JI3 = np.diff(points_JI3, axis=1)
-    steps_JI[:, 1:] = np.linalg.norm(moves_JI3, axis=-1)
+    steps_JI[:, 1:] = _length(moves_JI3)
     direction_JI3 = np.zeros_like(points_JI3)
     direction_JI3[:, 1:] = moves_JI3 / np.maximum(steps_JI[:, 1:], 1e-6)[..., None]
     direction_JI3[:, 0] = direction_JI3[:, 1]
@@ -280,7 +280,7 @@ def _joined(grid_JI: NDArray[np.float64], bun: NDArray[np.float64]) -> Floats:
     return values
 
 
-def _hang(
+def _hang(  # noqa: PLR0917
     points_JI3: NDArray[np.float64],
     hangs_J: NDArray[np.bool_],
     around_J: NDArray[np.float64],
@@ -319,12 +319,24 @@ def _ruffle(points_JI3: NDArray[np.float64], outward_JI3: NDArray[np.float64], h
 
 def _bun(points_JI3: NDArray[np.float64], hairdo: Hairdo) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the bun's vertices and which of its triangles there are."""
+    ball_N3 = _ball()
+    used = np.full(2 * (_BUN[0] - 1) * _BUN[1], hairdo.bun > 0)
+    if hairdo.bun == 0:
+        return ball_N3, used
+    behind_3 = points_JI3[:, 4][np.abs(_azimuths()) > 140].mean(0)
+    return behind_3 + np.array([0, 0.75, -0.4]) * hairdo.bun + ball_N3 * hairdo.bun, used
+
+
+@functools.cache
+def _ball() -> NDArray[np.float64]:
     up, around = np.meshgrid(np.linspace(90, -90, _BUN[0]), np.arange(_BUN[1]) * (360 / _BUN[1]), indexing="ij")
     up, around = np.radians(up), np.radians(around)
-    ball = np.stack([np.sin(around) * np.cos(up), np.sin(up) * 0.8, np.cos(around) * np.cos(up)], -1).reshape(-1, 3)
-    behind = points_JI3[:, 4][np.abs(_azimuths()) > 140].mean(0)
-    used = np.full(2 * (_BUN[0] - 1) * _BUN[1], hairdo.bun > 0)
-    return behind + np.array([0, 0.75 * hairdo.bun, -0.4 * hairdo.bun]) + ball * max(hairdo.bun, 0.01), used
+    ball = np.stack([np.sin(around) * np.cos(up), np.sin(up) * 0.8, np.cos(around) * np.cos(up)], -1)
+    return np.asarray(ball.reshape(-1, 3), np.float64)
+
+
+def _length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.sqrt(np.einsum("...i,...i->...", vectors, vectors)))
 
 
 def _step(value: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ def depths(intensity_A: Floats, asymmetry_A: Floats, wrinkles: float) -> Floats:
         # In a fixed order, as in `Actions.weights`.
         for a in np.flatnonzero(moved_A):
             depth_2C[side] += moved_A[a] * np.float32(0.75 + 0.5 * wrinkles) * of_au_AC[a]
-    return np.minimum(depth_2C, np.float32(1.6))
+    return np.asarray(np.minimum(depth_2C, np.float32(1.6)))
 
 
 def grooves(intensity_A: Floats, asymmetry_A: Floats, wrinkles: float, lines: float = 1.0) -> Floats:
