@@ -60,6 +60,7 @@ class MAUGenGenerator:
     """
 
     name = "maugen"
+    reads_prompts = True
 
     def __init__(
         self,

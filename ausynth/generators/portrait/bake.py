@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.generators.portrait.bank import TEXTURE_SIZE, harmonics
+from ausynth.generators.portrait.geometry import normals
 from ausynth.generators.portrait.ict import IctHead
 from ausynth.generators.portrait.person import PhotoCamera
 from ausynth.generators.portrait.raster import clear, rasterise
-from ausynth.generators.rendered.mesh import normals
 from ausynth.labels import Floats
 
 __all__ = ["SHADE", "Baked", "bake", "from_linear", "to_linear"]

@@ -151,6 +151,11 @@ class PortraitGenerator:
         return tuple(sorted({subject.partition(":")[0] for subject in self.bank.subjects}))
 
     @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the subjects whom the pictures show, or are mixed from: a stream that holds one out refuses them."""
+        return tuple(sorted(set(self.bank.subjects)))
+
+    @property
     def licence(self) -> str:
         """Return under which terms the pictures may be passed on: those of the bank's photographs."""
         return (
