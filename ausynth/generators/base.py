@@ -117,8 +117,8 @@ class Generator(Protocol):
     of its training data): it goes into caches and exports. One that reads text has `reads_prompts = True`: what is
     asked of it then comes with a prompt for each picture, written by `ausynth.text.describe`. `label(conditions) ->
     Labels` gives the labels that `generate` would, where that is quicker than making the pictures. `trained_on` names
-    the subjects of data sets whom it has seen or shows, `("disfa:SN001", ...)`: a stream that holds one of them out refuses it,
-    and caches record it. `people` lists who its identity numbers stand for, where it does not make a person of every
+    the subjects of data sets whom it has seen or shows, `("disfa:SN001", ...)`: a stream that holds one of them out
+    refuses it, and caches record it. `people` lists who its identity numbers stand for, where it does not make a person of every
     number: number n is the n-th of them, each with at least `name` and `source` (see `samplers.people.PersonLike`).
     `counts() -> dict[str, int]` says what there is to be reported of its work in this process.
     """
