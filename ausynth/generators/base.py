@@ -112,15 +112,17 @@ class Generator(Protocol):
     callers always ask for whole blocks, from one thread at a time; 1 means that pictures do not depend on their
     companions, and that `generate` may be called from several threads at once.
 
-    Seven members are optional. One that runs on CUDA says so in `device` ("cuda:0"): it is then called on a CUDA stream
-    of its own, and refused in worker processes. `licence` says under which terms its pictures may be passed on (those
-    of its training data): it goes into caches and exports. One that reads text has `reads_prompts = True`: what is
-    asked of it then comes with a prompt for each picture, written by `ausynth.text.describe`. `label(conditions) ->
-    Labels` gives the labels that `generate` would, where that is quicker than making the pictures. `trained_on` names
-    the subjects of data sets whom it has seen or shows, `("disfa:SN001", ...)`: a stream that holds one of them out
-    refuses it, and caches record it. `people` lists who its identity numbers stand for, where it does not make a person of every
-    number: number n is the n-th of them, each with at least `name` and `source` (see `samplers.people.PersonLike`).
-    `counts() -> dict[str, int]` says what there is to be reported of its work in this process.
+    Seven members are optional:
+
+    - `device`: "cuda:0", where it runs on CUDA. It is then called on a CUDA stream of its own, and refused in workers.
+    - `licence`: under which terms its pictures may be passed on; it goes into caches and exports.
+    - `trained_on`: the subjects of data sets whom it has learned from, or shows, `("disfa:SN001", ...)`. A stream that
+      holds one of them out refuses it, and caches record it.
+    - `people`: who its identity numbers stand for, where it does not make a person of every number: number n is the
+      n-th of them, each with at least `name` and `source` (see `samplers.people.PersonLike`).
+    - `reads_prompts = True`: what is asked comes with a text for each picture, written by `ausynth.text.describe`.
+    - `label(conditions) -> Labels`: what `generate` would say, where that is quicker than making the pictures.
+    - `counts() -> dict[str, int]`: what there is to be reported of its work in this process.
     """
 
     @property
