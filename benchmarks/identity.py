@@ -155,6 +155,7 @@ def in_own_process(count: int, largest_flat: int) -> dict[str, float]:
 def guarded(templates: int, rounds: int) -> Iterator[tuple[str, float, float | None]]:
     """Yield what a guard with so many templates adds to the time of a rendered picture."""
     from ausynth.samplers import FunctionEncoder, Gallery, LeakageGuard
+    from ausynth.samplers.identity_vectors import scan_nearest
     from ausynth.stream import MixedStream
 
     def nobody(images: NDArray[np.uint8]) -> NDArray[np.floating]:
@@ -172,6 +173,7 @@ def guarded(templates: int, rounds: int) -> Iterator[tuple[str, float, float | N
     calls: dict[str, Callable[[], Any]] = {
         "generate": lambda: stream.batch(next(numbers)),
         "search": lambda: guard.rejects(batch),
+        "search in a forked worker": lambda: scan_nearest(guard._index._vectors, batch, 1),
     }
     try:
         from ausynth.samplers import DlibEncoder

@@ -38,6 +38,7 @@ class Gallery:
         names: of the P people, such as "disfa:SN001".
         encoder: fingerprint of what made the embeddings.
         pictures: (T,) int64, which picture of the source each is of; None where they are of no single source.
+        content: (T, 16) uint8, a hash of each picture's pixels; None where nobody knows.
 
     Raises:
         ConfigurationError: no faces, NaN, no unit vectors, or somebody without a face.
@@ -48,6 +49,7 @@ class Gallery:
     names: tuple[str, ...]
     encoder: str
     pictures: NDArray[np.int64] | None = None
+    content: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         array = np.asarray(self.embeddings)
@@ -73,8 +75,13 @@ class Gallery:
 
     @property
     def fingerprint(self) -> str:
-        """Return a hash of the faces, of whoever they are."""
-        return hashlib.sha256(self.encoder.encode() + np.sort(_hashes(self.embeddings)).tobytes()).hexdigest()[:16]
+        """Return a hash of the encoder and of the pictures, in any order, whoever they show.
+
+        Of their pixels where those are known: another machine may round an embedding in another way.
+        """
+        seen = self.embeddings if self.content is None else self.content
+        parts = sorted(row.tobytes() for row in np.ascontiguousarray(seen))
+        return hashlib.sha256(self.encoder.encode() + b"".join(parts)).hexdigest()[:16]
 
     def joined(self, other: Gallery) -> Gallery:
         """Return the people of both, this one's first; who is in both (DISFA+ shows DISFA's people) is one person."""
@@ -83,12 +90,15 @@ class Gallery:
         for name in other.names:
             if rows.setdefault(canonical_subject(name), len(names)) == len(names):
                 names.append(name)
+        known = self.content is not None and other.content is not None
+        both = np.concatenate([self.content, other.content]) if known else None
         to = np.array([rows[canonical_subject(name)] for name in other.names], np.int64)
         return Gallery(
             np.concatenate([self.embeddings, other.embeddings]),
             np.concatenate([self.people, to[other.people]]),
             tuple(names),
             self.encoder,
+            content=both,
         )
 
     @classmethod
@@ -102,12 +112,14 @@ class Gallery:
         """
         names = tuple(dict.fromkeys(people))
         rows = np.array([names.index(name) for name in people], np.int64)
-        vectors = np.concatenate(
-            [np.zeros((0, encoder.dimension), np.float32), *(embed(encoder, image[None]) for image in images)]
-        )
+        found, keys = [np.zeros((0, encoder.dimension), np.float32)], [np.empty((0, 16), np.uint8)]
+        for image in images:
+            found.append(embed(encoder, image[None]))
+            keys.append(_content(image))
+        vectors = np.concatenate(found)
         if len(vectors) != len(rows):
             raise ConfigurationError(f"{len(vectors)} pictures of {len(rows)} people", expected="a name for each")
-        return cls._of_found(vectors, rows, names, encoder.fingerprint)
+        return cls._of_found(vectors, rows, names, encoder.fingerprint, content=np.concatenate(keys))
 
     @classmethod
     def of_source(
@@ -144,6 +156,7 @@ class Gallery:
         frames, rows = np.concatenate(chosen), np.repeat(np.arange(len(shown)), [len(each) for each in chosen])
         remembered = Remembered(cache or store_folder().parent, encoder.fingerprint, encoder.dimension)
         vectors = np.zeros((len(frames), encoder.dimension), np.float32)
+        content = np.zeros((len(frames), 16), np.uint8)
         size = getattr(source, "native_size", None) or _SIZE
         image = np.empty((1, size, size, 3), np.uint8)
         words = f"embedding {len(shown)} people of {source.name}"
@@ -152,7 +165,7 @@ class Gallery:
                 source.read([int(index)], image)
             except FrameError:
                 continue  # others of this person will do
-            key = np.frombuffer(xxhash.xxh3_128_digest(image.tobytes()), np.uint8)[None]
+            key = content[place : place + 1] = _content(image[0])
             vector, known = remembered.find(key)
             if not known.all():
                 vector = embed(encoder, image)
@@ -160,7 +173,7 @@ class Gallery:
             vectors[place] = vector[0]
         remembered.flush()
         names = tuple(f"{source.name}:{source.subjects[row]}" for row in shown)
-        return cls._of_found(vectors, rows, names, encoder.fingerprint, frames)
+        return cls._of_found(vectors, rows, names, encoder.fingerprint, content=content, pictures=frames)
 
     @classmethod
     def _of_found(
@@ -169,13 +182,16 @@ class Gallery:
         rows: NDArray[np.int64],
         names: tuple[str, ...],
         encoder: str,
+        *,
+        content: NDArray[np.uint8],
         pictures: NDArray[np.int64] | None = None,
     ) -> Gallery:
         found = vectors.any(axis=1)
         without = [names[row] for row in sorted(set(range(len(names))) - set(rows[found].tolist()))]
         if without:
             raise _faceless(without)
-        return cls(vectors[found], rows[found], names, encoder, None if pictures is None else pictures[found])
+        kept = None if pictures is None else pictures[found]
+        return cls(vectors[found], rows[found], names, encoder, kept, content[found])
 
 
 def _faceless(names: Sequence[str]) -> ConfigurationError:
@@ -202,5 +218,6 @@ def _watched(frames: NDArray[np.int64], words: str, progress: bool) -> Iterable[
     return track(frames.tolist(), words, console=console, transient=True, disable=not shown)
 
 
-def _hashes(vectors: Embeddings) -> NDArray[np.uint64]:
-    return np.fromiter((xxhash.xxh3_64_intdigest(vector.tobytes()) for vector in vectors), np.uint64, len(vectors))
+def _content(image: Pixels) -> NDArray[np.uint8]:
+    """Return (1, 16) a hash of a picture's pixels."""
+    return np.frombuffer(xxhash.xxh3_128_digest(np.ascontiguousarray(image).tobytes()), np.uint8)[None]

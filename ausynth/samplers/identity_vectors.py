@@ -198,6 +198,9 @@ class Lists:
 
 def _best(ids: Integers, cosines: Cosines, count: int) -> tuple[Integers, Cosines]:
     """Return the `count` highest of each row."""
+    if cosines.shape[1] > 4 * count:  # most of them need not be sorted
+        few = np.argpartition(cosines, -count, axis=1)[:, -count:]
+        ids, cosines = np.take_along_axis(ids, few, axis=1), np.take_along_axis(cosines, few, axis=1)
     order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(cosines, order, axis=1)
 

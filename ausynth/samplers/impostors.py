@@ -25,6 +25,7 @@ Integers = NDArray[np.int64]
 
 _TAIL: Final = 0.05
 _LEAST_PEOPLE, _LEAST_TAIL = 8, 12
+_STEPS: Final = 10_000
 _DRAWS, _INTERVAL = 300, (0.05, 0.95)
 _GENUINE: Final = 0.01
 """Share of pictures of a gallery's own people that may lie below the threshold, where the pictures allow it."""
@@ -35,7 +36,7 @@ class Calibration:
     """A threshold, and what it promises.
 
     Attributes:
-        threshold: cosine from which a picture counts as showing a person of the gallery.
+        threshold: cosine from which a picture counts as showing a person of the gallery, to four places.
         interval: in which the impostors' quantile lies, with 90 % confidence.
         alpha: share of pictures of other people that are rejected all the same, as asked for.
         rejected: what that share is at the threshold, by the fit; above alpha where the threshold was lowered.
@@ -151,11 +152,13 @@ def calibrate_threshold(
     genuine = float(np.quantile(own, _GENUINE, method="lower")) if own.size else float("nan")
     lowered = bool(genuine < threshold)
     final = min(genuine, threshold) if own.size else threshold
+    # Coarser than rounding: the threshold is part of plans, which other machines are to share.
+    final = float(np.floor(final * _STEPS) / _STEPS)
     rates = [min(1.0, size * each.above(final)) for each in fits]
     low, high = (float(value) for value in np.quantile(thresholds, _INTERVAL))
     least, most = (float(value) for value in np.quantile(rates, _INTERVAL))
     return Calibration(
-        threshold=float(final),
+        threshold=final,
         interval=(low, high),
         alpha=alpha,
         rejected=min(1.0, size * fit.above(final)),
