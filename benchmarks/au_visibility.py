@@ -81,7 +81,7 @@ def main() -> None:
                 return load_generator("rendered", image_size=options.size, **values)
             if options.bank is None:
                 raise SystemExit("--look portrait needs --bank BANK (ausynth faces build)")
-            return load_generator("portrait", image_size=options.size, bank=options.bank, **values)
+            return load_generator("rendered", look="portrait", image_size=options.size, bank=options.bank, **values)
 
         look = Look(make, judge, read_map(), options.size)
         for name, values in (("straight", STRAIGHT), ("posed", POSED)):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_people", "describe", "sheet"]
 
-_GENERATORS: Final = {"procedural": "rendered", "portrait": "portrait"}
+_LOOKS: Final = ("procedural", "portrait")
 _STRAIGHT: Final[dict[str, Any]] = {
     **dict.fromkeys(("yaw", "pitch", "roll", "jitter", "gaze", "background", "asymmetry"), 0.0),
     "light": 0.2,
@@ -49,8 +49,8 @@ def sheet(
     from ausynth.errors import ConfigurationError
     from ausynth.sheets import au_sheet
 
-    if look not in _GENERATORS:
-        raise ConfigurationError(f"look {look!r}", expected=f"one of {', '.join(_GENERATORS)}")
+    if look not in _LOOKS:
+        raise ConfigurationError(f"look {look!r}", expected=f"one of {', '.join(_LOOKS)}")
     if look == "portrait" and bank is None:
         raise ConfigurationError("look 'portrait' without a bank", expected="--bank BANK", do="ausynth faces build")
     straight = _load(look, bank, image_size, straight=True)
@@ -125,14 +125,16 @@ def _load(look: str, bank: Path | None, image_size: int, *, straight: bool) -> G
     from ausynth.errors import ConfigurationError
     from ausynth.generators import load_generator
 
-    options: dict[str, Any] = {"image_size": image_size} | ({} if bank is None else {"bank": bank})
+    options: dict[str, Any] = {"image_size": image_size}
+    if look != "procedural":
+        options |= {"look": look, "bank": bank}
     if not straight:
-        return load_generator(_GENERATORS[look], **options)
+        return load_generator("rendered", **options)
     try:
-        return load_generator(_GENERATORS[look], **options, **_STRAIGHT)
+        return load_generator("rendered", **options, **_STRAIGHT)
     except ConfigurationError:
         # A look with other options shows its people as it pleases; whatever else is wrong is said again.
-        return load_generator(_GENERATORS[look], **options)
+        return load_generator("rendered", **options)
 
 
 def _generate(generator: Generator, conditions: Conditions) -> tuple[NDArray[np.uint8], Labels]:
@@ -190,7 +192,7 @@ def _combinations(generator: Generator, count: int, seed: int, look: str) -> NDA
         images,
         labels,
         np.ones(count, bool),
-        [f"person {who}" for who in people],
+        [str(who) for who in people],
         title=f"{count} random combinations: {look} look",
         subtitle="Another person, pose, light and background each; labels as the generator gives them.",
         picture=150,

@@ -216,6 +216,8 @@ def _draw_hair(
     beard = colour * (1 - min(1.0, 1.3 * gray)) * 0.8 + silver * min(1.0, 1.3 * gray)
     bald = male > 0.5 and draw.random() < 0.04 + 0.25 * (age > 42)
     recede = float(draw.uniform(-2, 3) + (draw.random() * max(0.0, age - 28) * 0.55 if male else 0))
+    # Thick curls stand on a whole hairline: further back they would hang in the air.
+    recede = min(recede, 3.0) if hairdo.curl > 0 else recede
     hairdo = replace(hairdo, recede=recede)
     if bald or draw.random() >= variety.hair:
         cut, hairdo = ("bald" if bald else "shaved"), Hairdo(recede=recede)

@@ -109,7 +109,9 @@ def skin(at: Floats, look: Look, grooves_HW: Floats, tile: Floats, detail: Real,
         surface[1] *= keep
         surface[2] *= keep
         surface[SHINE] *= keep
-    _grow(at, look, tile, middling, fine, surface)
+    # Single hairs, where the picture is fine enough to show them: elsewhere they would be dots.
+    hairs = F(0.35) + F(0.65) * min(F(1), F(2) * detail)
+    _grow(at, look, tile, middling, fine, hairs, surface)
     if at[9] > 0:
         _wet(at, surface)
     if y < F(64):
@@ -123,18 +125,22 @@ def skin(at: Floats, look: Look, grooves_HW: Floats, tile: Floats, detail: Real,
 
 
 @inlined
-def _grow(at: Floats, look: Look, tile: Floats, middling: Real, fine: Real, surface: Floats) -> None:  # noqa: PLR0917
+def _grow(  # noqa: PLR0917
+    at: Floats, look: Look, tile: Floats, middling: Real, fine: Real, hairs: Real, surface: Floats
+) -> None:
     """Lay brows, beard and the scalp's hair over the skin."""
     x, y, z = at[0], at[1], at[11]
     if z > F(10) and F(73) < y < F(78):
-        brow = _brow(x, y, look, tile)
+        brow = _brow(x, y, look, tile, hairs)
         for j in range(3):
             surface[j] += brow * (look.brow[j] - surface[j])
         surface[SHINE] *= F(1) - brow
     grown = at[8]
     if grown > 0 and at[9] < F(0.5):
         # Stubble is a shade with dots, a long beard is strands that hang; both thin out towards their edge.
-        strand = noise(tile, 2, (x + F(0.7) * z) * F(0.11) + look.texture[0], y * (F(0.02) + F(0.09) * look.stubble))
+        strand = hairs * noise(
+            tile, 2, (x + F(0.7) * z) * F(0.11) + look.texture[0], y * (F(0.02) + F(0.09) * look.stubble)
+        )
         thick = smooth(0.08, 0.85, grown * (F(0.92) + F(0.13) * strand + F(0.12) * middling))
         thick *= F(0.93) - F(0.42) * look.stubble
         shade = F(1) + F(0.16) * strand + F(0.12) * middling
@@ -153,7 +159,7 @@ def _grow(at: Floats, look: Look, tile: Floats, middling: Real, fine: Real, surf
 
 
 @inlined
-def _brow(x: Real, y: Real, look: Look, tile: Floats) -> Real:
+def _brow(x: Real, y: Real, look: Look, tile: Floats, single: Real) -> Real:
     """Return how much of the skin at a rest position the brow's hair covers, 0-1."""
     side = abs(x)
     along = (side - F(1.2)) / (F(4.3) * look.brow_length)  # 0 at the inner, 1 at the outer end
@@ -164,7 +170,7 @@ def _brow(x: Real, y: Real, look: Look, tile: Floats) -> Real:
     half = look.brow_thickness * (F(1) - F(0.62) * smooth(0.30, 1.05, along))
     # Hairs lean outward, and upward at the inner end.
     lean = F(0.35) + F(1.3) * along
-    hairs = noise(tile, 2, (side - (y - middle) * lean) * F(0.13) + look.texture[0], y * F(0.02) + along)
+    hairs = single * noise(tile, 2, (side - (y - middle) * lean) * F(0.13) + look.texture[0], y * F(0.02) + along)
     edge = F(1) - abs(y - middle) / half + F(0.15) * hairs
     ends = smooth(-0.12, 0.16, along) * (F(1) - smooth(0.80, 1.08, along))
     covered: Real = look.brow_density * smooth(0, 0.85, edge) * ends * (F(0.92) + F(0.14) * hairs)

@@ -30,6 +30,7 @@ _KINDS: Final = {
 }
 _LASH_CM: Final = 0.08  # from one lash to the next
 _BEHIND_EARS: Final = 80.0  # hair that hangs from further in front than this, in degrees, covers the ears
+_THICK_CM: Final = 1.2
 _COVERED_CM: Final = 1.6  # so far inside the hair's edge the scalp is not seen
 _ACROSS: Final = np.float32(0.045)  # tiles of noise a centimetre across the hairs
 
@@ -74,8 +75,10 @@ class Model:
     def _rules_of(self, person: Person) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return the rules with closed and with parted lips."""
         rules_T, hairdo = self._rules_T.copy(), person.traits.hairdo
+        # Behind the edge of thick hair its inner side is seen; thin hair has none.
+        lies_close = hairdo.length == 0 and max(hairdo.top, hairdo.sides) < _THICK_CM
         hair_T = rules_T[-len(person.shell.used) :]
-        hair_T[:] = np.where(person.shell.used, raster.STRANDS if hairdo.length > 0 else raster.FUR, raster.HIDDEN)
+        hair_T[:] = np.where(person.shell.used, raster.FUR if lies_close else raster.STRANDS, raster.HIDDEN)
         if hairdo.is_grown:
             # Nobody sees the scalp below thick hair.
             inside_V = person.fields[:, FIELDS.index("hair")] > _COVERED_CM
