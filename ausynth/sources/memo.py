@@ -173,8 +173,6 @@ class _Writer:
                 multiprocessing.util.Finalize(None, self.flush, exitpriority=10)
         if self._given_up:
             return
-        import h5py  # noqa: F401  (loaded first by an exit handler, HDF5 would outlive Python, and crash)
-
         new_B = self.store.find(self.plan, ordinals) < 0
         if made.stored is not None:
             new_B &= ~made.stored
