@@ -31,12 +31,12 @@ from ausynth.generators.rendered.generator import RenderedGenerator
 SIZES = (112, 128, 256)
 THREADS = (1, 2)
 STAGES = {  # where a stage's function is called, its name there, and the stage it belongs to
-    "rasterise": (rendered.raster, "raster"),
+    "fill": (rendered.raster, "raster"),
     "project": (rendered.raster, "raster"),
     "shade": (rendered, "shade"),
     "develop": (rendered, "develop"),
     "pose": (rendered.mesh, "geometry"),
-    "normals": (rendered.mesh, "geometry"),
+    "shown_normals": (rendered.mesh, "geometry"),
     "face": (rendered.Shaper, "geometry"),
     "person": (rendered.Shaper, "person"),
 }

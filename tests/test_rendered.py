@@ -253,7 +253,7 @@ def test_compiled_code_is_stamped_with_its_sources() -> None:
         ).hexdigest()
         == kernels.SOURCES
     )
-    for function in (shade.shade, raster.rasterise, mesh.normals):
+    for function in (shade.shade, raster.fill, mesh.shown_normals):
         assert function._cache._cache_file._source_stamp == kernels.SOURCES
 
 

@@ -246,9 +246,9 @@ class RenderedGenerator:
         middle_2 = np.array([0.5 + view.shift[0], 0.56 + view.shift[1]], np.float32) * np.float32(points)
         seen_V3 = raster.project(posed_V3, target_3, np.float32(view.distance), np.float32(scale), middle_2)
         rules_T = self._model.rules(person, shows_mouth=face.gap_cm >= _SHOWS_TEETH_CM)
-        normals_V3 = mesh.normals(posed_V3, self._model.triangles, rules_T)
+        normals_V3 = mesh.shown_normals(posed_V3, self._model.triangles, rules_T)
         buffers = self._buffers()
-        raster.rasterise(
+        raster.fill(
             seen_V3, self._model.triangles, rules_T, self._model.cuts(person, normals_V3), noise_tile(), points,
             buffers.triangle, buffers.weights, buffers.nearest,
         )  # fmt: skip

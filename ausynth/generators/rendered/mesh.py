@@ -9,7 +9,7 @@ from ausynth.generators.rendered.kernels import Integers, kernel
 from ausynth.generators.rendered.raster import HIDDEN
 from ausynth.labels import Floats
 
-__all__ = ["add_shapes", "normals", "pose"]
+__all__ = ["add_shapes", "normals", "pose", "shown_normals"]
 
 _HIDDEN = HIDDEN
 
@@ -28,8 +28,8 @@ def add_shapes(vertices_V3: Floats, weights_S: Floats, starts_S: Integers, rows_
 
 
 @kernel
-def normals(vertices_V3: Floats, triangles_T3: Integers, rules_T: NDArray[np.uint8]) -> Floats:
-    """Return (V, 3) unit vertex normals, weighted by area; triangles whose rule is HIDDEN (3) do not count."""
+def shown_normals(vertices_V3: Floats, triangles_T3: Integers, rules_T: NDArray[np.uint8]) -> Floats:
+    """Return (V, 3) unit vertex normals, weighted by area; triangles whose rule is `raster.HIDDEN` do not count."""
     normals_V3 = np.zeros_like(vertices_V3)
     for t in range(len(triangles_T3)):
         if rules_T[t] == _HIDDEN:
@@ -56,6 +56,12 @@ def normals(vertices_V3: Floats, triangles_T3: Integers, rules_T: NDArray[np.uin
             for j in range(3):
                 normals_V3[i, j] /= length
     return normals_V3
+
+
+@kernel
+def normals(vertices_V3: Floats, triangles_T3: Integers) -> Floats:
+    """Return (V, 3) unit vertex normals, weighted by area."""
+    return shown_normals(vertices_V3, triangles_T3, np.zeros(len(triangles_T3), np.uint8))
 
 
 @kernel

@@ -99,7 +99,7 @@ class Model:
         return face_T
 
     def cuts(self, person: Person, normals_V3: Floats) -> Floats:
-        """Return (V, 3) what `raster.rasterise` needs to know of lashes and hairs."""
+        """Return (V, 3) what `raster.fill` needs to know of lashes and hairs."""
         cut_V3 = self._cut_V3.copy()
         cut_V3[: self._count, 1] = self._lash_V * np.float32(person.traits.lashes)
         hair_N3 = cut_V3[self._count :]

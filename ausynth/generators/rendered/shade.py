@@ -77,7 +77,7 @@ def shade(  # noqa: PLR0912, PLR0917 (numba takes no keywords)
     detail: Real,
     out_HW3: Floats,
 ) -> None:
-    """Write the colour of every pixel, 0-1, into `out_HW3`, given what `raster.rasterise` saw at its points."""
+    """Write the colour of every pixel, 0-1, into `out_HW3`, given what `raster.fill` saw at its points."""
     # Taken out of the tuple once: each access would count a reference, which costs more than the arithmetic.
     triangles, kinds, normals, fields, grooves, backdrop = scene
     size = out_HW3.shape[0]

@@ -129,8 +129,7 @@ class Shaper:
         shell = grow(head, vertices_V3, traits.hairdo, traits.texture[0])
         if traits.beard_cm > 0:
             stands_V1 = (traits.beard_cm * fields_VF[:, FIELDS.index("beard")])[:, None]
-            every_T = np.zeros(len(head.triangles), np.uint8)
-            vertices_V3 += mesh.normals(vertices_V3, head.triangles, every_T) * stands_V1.astype(np.float32)
+            vertices_V3 += mesh.normals(vertices_V3, head.triangles) * stands_V1.astype(np.float32)
         for array in (vertices_V3, fields_VF):
             array.flags.writeable = False
         asymmetry_A = np.clip(stream("asymmetry", identity).standard_normal(len(AUS)) * self._asymmetry, -0.6, 0.6)
