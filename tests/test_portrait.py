@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import portrait_fakes as fakes
 import pytest
+from fakes import FakeSource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -338,6 +339,23 @@ def test_people_of_the_bank_as_they_are(bank: FaceBank, head: IctHead) -> None:
         image = generator.generate(asking({12: 2}, identity=identity)).images[0]
         assert np.array_equal(pictures.setdefault(mixture.base, image), image)
     assert len(pictures) == 4
+
+
+def test_a_stream_deals_the_people_of_the_bank_and_refuses_those_it_holds_out(bank: FaceBank, head: IctHead) -> None:
+    generator = still(bank, head, blend=False, size=32)
+    assert [person.name for person in generator.people] == list(bank.names)
+    assert generator.people[1].age == 27
+    assert generator.people[1].gender == "male"
+    assert still(bank, head).people == ()
+    options = {"image_size": 32, "batch_size": 8, "balance": None, "threads": 0}
+    stream = MixedStream(None, 1, generator=generator, **options)
+    shown = [stream.batch(k)["identity"] for k in range(2)]
+    assert np.unique(np.concatenate(shown) - np.concatenate(shown).min(), return_counts=True)[1].tolist() == [4] * 4
+    source = FakeSource(9, name="photograph")
+    source.subjects = (*source.subjects[:-1], bank.subjects[2].partition(":")[2])
+    source.identities = np.zeros(9, np.int64)  # the last one is held out
+    with pytest.raises(ConfigurationError, match="whom this stream holds out"):
+        MixedStream(source, 0.5, generator=generator, **options)
 
 
 def test_maps_say_where_the_face_is(bank: FaceBank, head: IctHead) -> None:

@@ -28,7 +28,8 @@ from ausynth.generators.portrait.bank_face import (
 )
 from ausynth.generators.portrait.ict import IctHead, load_ict
 
-__all__ = ["MANIFEST", "PHOTO_SIZE", "TEXTURE_SIZE", "BankError", "BankFace", "FaceBank", "StoredFace", "harmonics"]
+__all__ = ["MANIFEST", "PHOTO_SIZE", "TEXTURE_SIZE", "BankError", "BankFace", "BankPerson", "FaceBank", "StoredFace"]
+__all__ += ["harmonics"]
 
 MANIFEST: Final = "bank.json"
 
@@ -49,6 +50,28 @@ class _Entry:
     subject: str
     quality: Mapping[str, float]
     key: str = ""
+
+
+@dataclass(frozen=True)
+class BankPerson:
+    """Who somebody of a bank is; what an identity bank asks of people (`samplers.people.PersonLike`).
+
+    Attributes:
+        name: in the bank.
+        subject: "disfa:SN001", "photograph:london-001".
+        source: of the photograph, in words.
+        licence: under which it was had.
+        age: in years; None where unknown, as the following.
+        gender, ethnicity: in the words of whoever described them.
+    """
+
+    name: str
+    subject: str
+    source: str
+    licence: str
+    age: float | None = None
+    gender: str | None = None
+    ethnicity: str | None = None
 
 
 class FaceBank:
@@ -98,6 +121,11 @@ class FaceBank:
     def subjects(self) -> tuple[str, ...]:
         """Whom each person is, as data sets name them, in the order of `names`."""
         return tuple(entry.subject for entry in self._entries.values())
+
+    @property
+    def people(self) -> tuple[BankPerson, ...]:
+        """Who they are, in the order of `names`, read from the list alone."""
+        return tuple(_person(entry) for entry in self._entries.values())
 
     def attributes(self, name: str) -> Mapping[str, str]:
         """Return what is known of a person (age, gender, ethnicity), read from the list alone."""
@@ -214,6 +242,16 @@ def _write_manifest(folder: Path, entries: Iterable[_Entry]) -> None:
     ]
     text = json.dumps({"format": FORMAT, "people": people}, indent=1, ensure_ascii=False)
     write_aside(folder / MANIFEST, (text + "\n").encode())
+
+
+def _person(entry: _Entry) -> BankPerson:
+    told = entry.attributes
+    try:
+        age: float | None = float(told.get("age", ""))
+    except ValueError:
+        age = None
+    known = {name: told.get(name) or None for name in ("gender", "ethnicity")}
+    return BankPerson(entry.name, entry.subject, entry.source or entry.subject, entry.licence, age, **known)
 
 
 def _read_manifest(folder: Path) -> list[_Entry]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ausynth.errors import ConfigurationError
 from ausynth.generators.base import Conditions, Generated
 from ausynth.generators.portrait import options as check
-from ausynth.generators.portrait.bank import TEXTURE_SIZE, FaceBank
+from ausynth.generators.portrait.bank import TEXTURE_SIZE, BankPerson, FaceBank
 from ausynth.generators.portrait.draw import Artist, Settings
 from ausynth.generators.portrait.ict import IctHead, load_ict
 from ausynth.generators.portrait.labels import Labeller
@@ -127,7 +127,7 @@ class PortraitGenerator:
                 do="add some with `ausynth faces build`",
             )
         self.image_size, self._factor = int(image_size), int(supersample)
-        self._blink = float(blink)
+        self._blink, self._blend = float(blink), blend
         self._camera = Camera(yaw, pitch, roll, options["distance"], jitter, gaze)
         self._sensor = Sensor(blur, grain, options["jpeg"])
         self._shaper = Shaper(head)
@@ -154,6 +154,11 @@ class PortraitGenerator:
     def trained_on(self) -> tuple[str, ...]:
         """Return the subjects whom the pictures show, or are mixed from: a stream that holds one out refuses them."""
         return tuple(sorted(set(self.bank.subjects)))
+
+    @property
+    def people(self) -> tuple[BankPerson, ...]:
+        """Return who identity number n is, for n = 0, 1, ...; nobody where every number is a new mixture."""
+        return () if self._blend else self.bank.people
 
     @property
     def licence(self) -> str:

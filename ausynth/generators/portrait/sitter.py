@@ -94,11 +94,11 @@ class Studio:
 
     def mixture(self, identity: int) -> Mixture:
         """Return of whom the person of an identity number is made."""
-        draw = stream("person", identity)
         people = len(self._bank)
-        base = int(draw.integers(people))
         if not self._blend or people < 2:
-            return Mixture(base)
+            return Mixture(identity % people)
+        draw = stream("person", identity)
+        base = int(draw.integers(people))
         others = [n for n in self._alike(base) if n != base]
         count = min(len(others), int(draw.integers(1, 3)))
         chosen = tuple(int(n) for n in draw.choice(others, count, replace=False))
