@@ -156,6 +156,12 @@ def test_any_labels_texts_and_numbers_come_back_bit_by_bit(tmp_path_factory, dat
     assert (again.samples(again.find_keys(expected.key[rows])).key == expected.key[rows]).all()
 
 
+def test_a_plan_may_have_a_zero_in_its_name(tmp_path):
+    store = Store.create(tmp_path, RECIPE)
+    write(store, [0], plan="a\0b")
+    assert Store(tmp_path).plans() == {"a\0b": 1}
+
+
 @settings(max_examples=50)
 @given(
     shards=st.lists(st.sets(st.integers(0, 40), min_size=1), min_size=1, max_size=6),

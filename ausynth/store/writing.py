@@ -125,7 +125,8 @@ class PreparedShard:
         facts["about"] = as_json(about)
         if facts["quality"] is None:
             del facts["quality"]
-        return facts
+        # HDF5's texts end at the first NUL. These are for other tools: what is read back lies in the user block.
+        return {name: fact.replace("\0", "\\0") if isinstance(fact, str) else fact for name, fact in facts.items()}
 
 
 class Part:
