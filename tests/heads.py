@@ -14,7 +14,6 @@ from ausynth.generators.portrait.ict import LANDMARKS_68, IctHead, read_ict
 from ausynth.generators.portrait.person import PersonShape, PhotoCamera
 from ausynth.generators.rendered.camera import rotation
 from ausynth.generators.rendered.mesh import normals
-from ausynth.generators.rendered.raster import rasterise
 
 VERTICES, MODES = ict_pack._VERTICES, ict_pack._MODES
 SHAPES = ("browDown_L", "browDown_R", "cheekRaiser_L", "jawOpen", "mouthRollUpper", "mouthSmile_L")
@@ -177,15 +176,16 @@ def photograph(
     """Return a picture of a person on a plain wall, its 68 landmarks, and which pixels show the person."""
     from ausynth.generators.portrait.bake import from_linear
     from ausynth.generators.portrait.bank import harmonics
+    from ausynth.generators.portrait.raster import rasterised
 
     vertices = shape.vertices(head)
     seen = seen_by.project(vertices)
-    shown = np.isin(head.materials, [head.material(name) for name in ("face", "head")]).astype(np.float32)
-    triangle, weights = rasterise(seen, head.triangles, shown, np.zeros(len(seen), np.float32), size)
+    shown = head.triangles[np.isin(head.materials, [head.material(name) for name in ("face", "head")])]
+    triangle, weights = rasterised(seen, shown, size)
     there = triangle >= 0
     weights[~there] = 0
     share = np.stack([1 - weights.sum(-1), weights[..., 0], weights[..., 1]], -1)[..., None]
-    corners = head.triangles[np.maximum(triangle, 0)]
+    corners = shown[np.maximum(triangle, 0)]
     facing = seen_by.turn((normals(vertices, head.triangles)[corners] * share).sum(-2))
     facing /= np.maximum(np.linalg.norm(facing, axis=-1, keepdims=True), 1e-6)
     colour = skin((head.vertices[corners] * share).sum(-2))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ausynth import MixedStream, facs
 from ausynth.errors import AusynthError, ConfigurationError
 from ausynth.generators import Conditions, Generated, load_generator
-from ausynth.generators.portrait import geometry, kernels, raster, shade
+from ausynth.generators.portrait import kernels, raster, shade
 from ausynth.generators.portrait.backdrop import draw_backdrop
 from ausynth.generators.portrait.bank import BankError, FaceBank
 from ausynth.generators.portrait.generator import PortraitGenerator
@@ -500,7 +500,7 @@ def test_faces_of_a_licensed_set_are_not_exported(tmp_path: Path, monkeypatch: p
 def test_compiled_code_is_stamped_with_the_sources_of_both_looks() -> None:
     """What numba keeps on disk must not outlive a change in a file that a function merely calls."""
     assert kernels.SOURCES != rendered_kernels.SOURCES
-    for function in (shade.shade, raster.rasterise, geometry.normals):
+    for function in (shade.shade, raster.rasterise, raster.clear):
         assert function._cache._cache_file._source_stamp == kernels.SOURCES
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.generators.portrait.bank import TEXTURE_SIZE, harmonics
-from ausynth.generators.portrait.geometry import normals
 from ausynth.generators.portrait.ict import IctHead
 from ausynth.generators.portrait.person import PhotoCamera
-from ausynth.generators.portrait.raster import clear, rasterise
+from ausynth.generators.portrait.raster import rasterised
+from ausynth.generators.rendered.mesh import normals
 from ausynth.labels import Floats
 
 __all__ = ["SHADE", "Baked", "bake", "from_linear", "to_linear"]
@@ -121,7 +121,7 @@ def _unwrapped(head: IctHead) -> tuple[NDArray[np.int32], NDArray[np.int32], Flo
     edge, other = uv_T32[:, 1] - uv_T32[:, 0], uv_T32[:, 2] - uv_T32[:, 0]
     turned = edge[:, 0] * other[:, 1] - edge[:, 1] * other[:, 0] > 0
     corners[turned] = corners[turned][:, [0, 2, 1]]
-    triangle_SS, weights_SS2 = _seen(flat, corners, TEXTURE_SIZE)
+    triangle_SS, weights_SS2 = rasterised(flat, corners, TEXTURE_SIZE)
     weights_SS2[triangle_SS < 0] = 1 / 3
     weights = np.stack([1 - weights_SS2.sum(-1), weights_SS2[..., 0], weights_SS2[..., 1]], axis=-1)
     triangles_T3 = head.triangles[own].copy()
@@ -133,21 +133,11 @@ def _visible_depth(head: IctHead, neutral_V3: Floats, camera: PhotoCamera, size:
     """Return (2 size, 2 size): centimetres from camera to head at each half pixel, infinite beside the head."""
     seen_V3 = camera.resized(2).project(neutral_V3)
     shown_T3 = head.triangles[head.materials != head.material("lashes")]
-    triangle, weights = _seen(seen_V3, shown_T3, 2 * size)
+    triangle, weights = rasterised(seen_V3, shown_T3, 2 * size)
     weights[triangle < 0] = 0
     near = seen_V3[shown_T3[np.maximum(triangle, 0)], 2]
     nearness = near[..., 0] * (1 - weights.sum(-1)) + near[..., 1] * weights[..., 0] + near[..., 2] * weights[..., 1]
     return np.where(triangle >= 0, 1 / nearness, np.inf).astype(np.float32)
-
-
-def _seen(seen_V3: Floats, triangles_T3: NDArray[np.int32], size: int) -> tuple[NDArray[np.int32], Floats]:
-    """Return (size, size) which triangle is seen, -1 for none, and (size, size, 2) its second and third weight."""
-    nearest = np.empty((size, size), np.float32)
-    triangle, weights = np.empty((size, size), np.int32), np.zeros((size, size, 2), np.float32)
-    clear(nearest, triangle)
-    box = np.array([0, size - 1, 0, size - 1], np.int32)
-    rasterise(seen_V3, triangles_T3, 0, len(triangles_T3), box, nearest, triangle, weights)
-    return triangle, weights
 
 
 def _light(sampled: Floats, facing: Floats, weight_SS: Floats) -> Floats:

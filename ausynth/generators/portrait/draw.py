@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 
 from ausynth.generators.portrait.backdrop import draw_backdrop
-from ausynth.generators.portrait.geometry import normals, project
 from ausynth.generators.portrait.kernels import Integers, kernel
 from ausynth.generators.portrait.layer import carry
 from ausynth.generators.portrait.light import BRIGHTEST, DARKEST, draw_light, shade_of
@@ -20,6 +19,8 @@ from ausynth.generators.portrait.sitter import Sitter
 from ausynth.generators.portrait.wrinkles import grooves
 from ausynth.generators.rendered import mesh
 from ausynth.generators.rendered.camera import View, rotation
+from ausynth.generators.rendered.mesh import normals
+from ausynth.generators.rendered.raster import project
 from ausynth.labels import Floats
 
 __all__ = ["Artist", "Drawing", "Settings"]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ausynth.errors import ConfigurationError
 from ausynth.generators.base import Conditions, Generated
-from ausynth.generators.portrait import options as check
 from ausynth.generators.portrait.bank import TEXTURE_SIZE, BankPerson, FaceBank
 from ausynth.generators.portrait.draw import Artist, Settings
 from ausynth.generators.portrait.ict import IctHead, load_ict
@@ -22,6 +21,7 @@ from ausynth.generators.portrait.sensor import Sensor, expose
 from ausynth.generators.portrait.shape import Eyes, Face, Shaper
 from ausynth.generators.portrait.sitter import Mixture, Sitter, Studio
 from ausynth.generators.portrait.table import AUS
+from ausynth.generators.rendered import options as check
 from ausynth.generators.rendered.camera import Camera, View
 from ausynth.generators.rendered.draws import stream
 from ausynth.labels import Floats, Labels

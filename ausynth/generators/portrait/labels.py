@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from ausynth.generators.portrait.draw import Artist
-from ausynth.generators.portrait.geometry import normals
 from ausynth.generators.portrait.kernels import Integers, kernel
 from ausynth.generators.portrait.lips import inside_lips
 from ausynth.generators.portrait.shape import Face, Shaper
@@ -15,6 +14,7 @@ from ausynth.generators.portrait.sitter import Sitter
 from ausynth.generators.portrait.table import AUS, load_table
 from ausynth.generators.rendered.camera import View
 from ausynth.generators.rendered.lips import intensity_of_gap
+from ausynth.generators.rendered.mesh import normals
 from ausynth.labels import Floats
 
 __all__ = ["Labeller", "intensity_of_drop"]

@@ -7,7 +7,7 @@ import numpy as np
 from ausynth.generators.portrait.kernels import Integers, Real, kernel
 from ausynth.labels import Floats
 
-__all__ = ["box_of", "clear", "rasterise"]
+__all__ = ["box_of", "clear", "rasterise", "rasterised"]
 
 
 @kernel
@@ -90,3 +90,13 @@ def box_of(  # noqa: PLR0917
         top, bottom = min(top, seen_V3[i, 1]), max(bottom, seen_V3[i, 1])
     box_4[0], box_4[1] = max(0, int(left - margin)), min(width - 1, int(right + margin))
     box_4[2], box_4[3] = max(0, int(top - margin)), min(height - 1, int(bottom + margin))
+
+
+def rasterised(seen_V3: Floats, triangles_T3: Integers, size: int) -> tuple[Integers, Floats]:
+    """Return (size, size) which triangle is seen, -1 for none, and (size, size, 2) its weights of corners 1 and 2."""
+    nearest_HW = np.empty((size, size), np.float32)
+    triangle_HW, weights_HW2 = np.empty((size, size), np.int32), np.zeros((size, size, 2), np.float32)
+    clear(nearest_HW, triangle_HW)
+    box_4 = np.array([0, size - 1, 0, size - 1], np.int32)
+    rasterise(seen_V3, triangles_T3, 0, len(triangles_T3), box_4, nearest_HW, triangle_HW, weights_HW2)
+    return triangle_HW, weights_HW2

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ausynth.errors import ConfigurationError
 from ausynth.generators.base import Conditions, Generated
 from ausynth.generators.rendered import mesh, raster
+from ausynth.generators.rendered import options as check
 from ausynth.generators.rendered.actions import AUS
 from ausynth.generators.rendered.backdrop import draw_backdrop
 from ausynth.generators.rendered.camera import Camera, neck_share, rotation
@@ -105,24 +106,24 @@ class RenderedGenerator:
         lines: float = 1.0,
     ) -> None:
         options = {
-            "image_size": _whole("image_size", image_size, 32, 4096),
-            "supersample": _whole("supersample", supersample, 1, 4),
-            "yaw": _within("yaw", yaw, 0, 20),
-            "pitch": _within("pitch", pitch, 0, 20),
-            "roll": _within("roll", roll, 0, 30),
-            "distance": _span("distance", distance, 25, 1000),
-            "jitter": _within("jitter", jitter, 0, 0.2),
-            "gaze": _within("gaze", gaze, 0, 20),
-            "light": _within("light", light, 0, 1),
-            "background": _within("background", background, 0, 1),
-            "asymmetry": _within("asymmetry", asymmetry, 0, 0.3),
-            "grain": _within("grain", grain, 0, 30),
-            "shape": _within("shape", shape, 0, 1),
-            "hair": _within("hair", hair, 0, 1),
-            "beard": _within("beard", beard, 0, 1),
-            "skin": _within("skin", skin, 0, 1),
-            "wrinkles": _within("wrinkles", wrinkles, 0, 1),
-            "lines": _within("lines", lines, 0, 1.5),
+            "image_size": check.whole("image_size", image_size, 32, 4096),
+            "supersample": check.whole("supersample", supersample, 1, 4),
+            "yaw": check.within("yaw", yaw, 0, 20),
+            "pitch": check.within("pitch", pitch, 0, 20),
+            "roll": check.within("roll", roll, 0, 30),
+            "distance": check.span("distance", distance, 25, 1000),
+            "jitter": check.within("jitter", jitter, 0, 0.2),
+            "gaze": check.within("gaze", gaze, 0, 20),
+            "light": check.within("light", light, 0, 1),
+            "background": check.within("background", background, 0, 1),
+            "asymmetry": check.within("asymmetry", asymmetry, 0, 0.3),
+            "grain": check.within("grain", grain, 0, 30),
+            "shape": check.within("shape", shape, 0, 1),
+            "hair": check.within("hair", hair, 0, 1),
+            "beard": check.within("beard", beard, 0, 1),
+            "skin": check.within("skin", skin, 0, 1),
+            "wrinkles": check.within("wrinkles", wrinkles, 0, 1),
+            "lines": check.within("lines", lines, 0, 1.5),
         }
         self.image_size = int(image_size)
         self._factor, self._light, self._background, self._grain = int(supersample), light, background, grain
@@ -291,25 +292,3 @@ def _look(traits: Traits) -> Look:
 
 def _singles(value: float | tuple[float, ...]) -> Any:
     return tuple(np.float32(v) for v in value) if isinstance(value, tuple) else np.float32(value)
-
-
-def _within(name: str, value: object, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not least <= value <= most:
-        raise ConfigurationError(f"{name}={value!r}", expected=f"{least:g} to {most:g}")
-    return float(value)
-
-
-def _whole(name: str, value: object, least: int, most: int) -> int:
-    number = _within(name, value, least, most)
-    if number != int(number):
-        raise ConfigurationError(f"{name}={value!r}", expected="a whole number")
-    return int(number)
-
-
-def _span(name: str, value: object, least: float, most: float) -> tuple[float, float]:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ConfigurationError(f"{name}={value!r}", expected=f"(least, most) within {least:g}-{most:g}")
-    low, high = (_within(name, number, least, most) for number in value)
-    if low > high:
-        raise ConfigurationError(f"{name}={value!r}", expected="the smaller number first")
-    return low, high

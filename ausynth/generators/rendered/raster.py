@@ -11,7 +11,7 @@ from ausynth.generators.rendered.kernels import Integers, Real, inlined, kernel
 from ausynth.generators.rendered.noises import NOISE_SIZE
 from ausynth.labels import Floats
 
-__all__ = ["FUR", "HIDDEN", "LASH", "SOLID", "STRANDS", "fill", "project", "rasterise"]
+__all__ = ["FUR", "HIDDEN", "LASH", "SOLID", "STRANDS", "fill", "project"]
 
 SOLID, LASH, STRANDS, HIDDEN, FUR = range(5)
 """Rules for a triangle: seen from outside; two sheets that are there in parts (lashes, hair that hangs); left out; hair
@@ -128,30 +128,3 @@ def fill(  # noqa: PLR0917 (numba takes no keywords)
                     triangle_HW[row, column] = t
                     weights_HW2[row, column, 0] = wb
                     weights_HW2[row, column, 1] = wc
-
-
-@kernel
-def rasterise(
-    seen_V3: Floats, triangles_T3: Integers, share_T: Floats, comb_V: Floats, size: int
-) -> tuple[Integers, Floats]:
-    """Return (size, size) triangle numbers, -1 where there is none, and (size, size, 2) weights of corners 1 and 2.
-
-    A triangle whose `share_T` is below 1 is seen from both sides, and through: of each unit of `comb_V` only that share
-    is there. 0 leaves a triangle out. For meshes without hair; `fill` is the same with a say in everything.
-    """
-    rules_T = np.zeros(len(triangles_T3), np.uint8)
-    cut_V3 = np.zeros((len(seen_V3), 3), np.float32)
-    cut_V3[:, 0] = comb_V
-    for t in range(len(triangles_T3)):
-        if share_T[t] == 0:
-            rules_T[t] = HIDDEN
-        elif share_T[t] < 1:
-            rules_T[t] = LASH
-            for j in range(3):
-                cut_V3[triangles_T3[t, j], 1] = share_T[t]
-    triangle_HW = np.empty((size, size), np.int32)
-    weights_HW2 = np.empty((size, size, 2), np.float32)
-    nearest_HW = np.empty((size, size), np.float32)
-    tile = np.zeros((8, NOISE_SIZE, 3), np.float32)
-    fill(seen_V3, triangles_T3, rules_T, cut_V3, tile, size, triangle_HW, weights_HW2, nearest_HW)
-    return triangle_HW, weights_HW2

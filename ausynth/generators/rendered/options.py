@@ -1,4 +1,4 @@
-"""Checks of the portrait generator's options."""
+"""Checks of a generator's options, of both looks."""
 
 from __future__ import annotations
 
