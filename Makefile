@@ -31,6 +31,8 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/balance.py
+	$(BIN)/python benchmarks/identity.py
+	$(BIN)/python benchmarks/gates.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
