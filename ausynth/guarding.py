@@ -97,9 +97,9 @@ def refuse_trained_on(faces: OpenFaces, held_out: HeldOut) -> None:
     if seen:
         made_by = getattr(faces.generator, "name", None) or "what made the pool"
         raise ConfigurationError(
-            f"generator {made_by!r} was trained on {_few(seen)}, whom this stream holds out",
+            f"generator {made_by!r} shows, or was trained on {_few(seen)}, whom this stream holds out",
             expected="a generator that has seen none of the held-out people (subjects of DISFA+ are those of DISFA)",
-            do="train one on the other parts, or hold out people whom it has not seen",
+            do="make one, or its face bank, of the other parts, or hold out people whom it has not seen",
         )
 
 
