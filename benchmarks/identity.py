@@ -2,6 +2,10 @@
 
     python benchmarks/identity.py [--quick] [--json PATH]
 
+Where AUSYNTH_TEST_DATA names real photographs (faces/faces.csv: file, identity, expression), and the extra `identity`
+is installed: how far people are told apart by dlib's network, and what a guard lets pass whose gallery is every second
+person's neutral picture.
+
 Rounds are interleaved, figures are medians in milliseconds. Vectors are clustered as pictures of people are: ten of
 each, with a cosine of about .6 between two of one person. A million of them lie in a process of their own, whose peak
 of memory is the figure. Embedding is reported apart: it is a network's time, and any encoder's own.
@@ -9,7 +13,9 @@ of memory is the figure. Embedding is reported apart: it is a network's time, an
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from common import arguments, machine, write_keys
 from numpy.typing import NDArray
@@ -189,6 +196,44 @@ def guarded(templates: int, rounds: int) -> Iterator[tuple[str, float, float | N
         yield f"{name} a picture ms ({templates:,} templates)", value, value / per_picture["generate"]
 
 
+def photographs(data: Path) -> Iterator[tuple[str, float, float | None]]:
+    """Yield how alike people are to dlib's network, and what a guard of half of them rejects of smiling pictures."""
+    from ausynth.samplers import DlibEncoder, Gallery, LeakageGuard
+
+    rows = list(csv.DictReader((data / "faces" / "faces.csv").read_text().splitlines()))
+    encoder = DlibEncoder()
+    found = np.concatenate([
+        encoder.embed(cv2.cvtColor(cv2.imread(str(data / "faces" / row["file"])), cv2.COLOR_BGR2RGB)[None])
+        for row in rows
+    ])  # fmt: skip
+    who = np.array([row["identity"] for row in rows])
+    yield "photographs", len(rows), None
+    yield "photographs with a face", float(found.any(axis=1).sum()), None
+    one, other = np.triu_indices(len(rows), 1)
+    cosines = (found[one] * found[other]).sum(axis=1)
+    same = who[one] == who[other]
+    yield "photographs: pairs of one person", float(same.sum()), None
+    yield "photographs: pairs of two people", float((~same).sum()), None
+    yield "photographs: least cosine of one person", float(cosines[same].min()), None
+    yield "photographs: largest cosine of two people", float(cosines[~same].max()), None
+    smiling = np.array([row["expression"] == "smiling" for row in rows])
+    people = sorted(set(who[smiling]))
+    for half in (0, 1):
+        theirs = np.isin(who, people[half::2])
+        galleries = []
+        for side in (theirs, np.isin(who, people) & ~theirs):
+            mine = np.flatnonzero(side & ~smiling)
+            names = tuple(who[mine])
+            galleries.append(Gallery(found[mine], np.arange(len(mine)), names, encoder.fingerprint))
+        guard = LeakageGuard(galleries[0], encoder, calibrate=galleries[1])
+        name = f"photographs, half {half + 1} as gallery"
+        yield f"{name}: threshold", guard.threshold, None
+        yield f"{name}: of theirs rejected", float(guard.rejects(found[smiling & theirs]).mean()), None
+        yield f"{name}: of others' rejected", float(guard.rejects(found[smiling & ~theirs]).mean()), None
+        yield f"{name}: promised at most", guard.calibration.alpha, None
+        yield f"{name}: upper end of its interval", guard.calibration.rejected_interval[1], None
+
+
 def main() -> None:
     options = arguments(__doc__)
     count, rounds = (20_000, 3) if options.quick else (100_000, 7)
@@ -206,6 +251,10 @@ def main() -> None:
         show(*row)
     for row in guarded(2_000 if options.quick else 10_000, rounds):
         show(*row)
+    data = os.environ.get("AUSYNTH_TEST_DATA")
+    if data:
+        for row in photographs(Path(data)):
+            show(*row)
     many = 60_000 if options.quick else 1_000_000
     for kind, number, largest in (("flat", many, many), ("lists", many + PER_PERSON, many)):
         for name, value in in_own_process(number, largest).items():

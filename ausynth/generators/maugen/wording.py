@@ -5,14 +5,12 @@ Anything that turns intensities into a text will do: (intensity (A,), aus, seed)
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from ausynth import facs
+from ausynth import facs, text
 from ausynth.errors import ConfigurationError
 from ausynth.labels import Floats
 from ausynth.naming import fingerprint_of
@@ -55,8 +53,8 @@ def plain_words(intensity: Floats, aus: Sequence[int], seed: int = 0) -> str:  #
 
 
 def default_describe() -> Describe:
-    """Return `ausynth.text.describe` where this version has it, else `plain_words`."""
-    return named("text") if importlib.util.find_spec("ausynth.text") is not None else plain_words
+    """Return `ausynth.text.describe`."""
+    return text.describe
 
 
 def name_of(describe: Describe) -> str:
@@ -78,21 +76,20 @@ def named(name: str) -> Describe:
     """
     if name == "plain":
         return plain_words
-    if name != "text" or importlib.util.find_spec("ausynth.text") is None:
+    if name != "text":
         raise ConfigurationError(
             f"a checkpoint that was trained with prompts by {name!r}",
-            expected="'plain', or 'text' in a version that has ausynth.text",
+            expected="'plain' or 'text'",
             do="give the function itself: describe=",
         )
-    describe: Describe = importlib.import_module("ausynth.text").describe
-    return describe
+    return text.describe
 
 
 def wording_fingerprint(describe: Describe) -> str:
     """Return a hash or name of the words: other words are other pictures."""
     if not _is_text(describe):
         return name_of(describe)
-    return f"text {importlib.import_module('ausynth.text').fingerprint()}"
+    return f"text {text.fingerprint()}"
 
 
 def _is_text(describe: Describe) -> bool:
