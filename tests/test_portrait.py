@@ -126,10 +126,10 @@ def test_any_face_is_finite_inside_the_picture_and_the_same_again(  # noqa: PLR0
 ) -> None:
     generator = made_at(bank, head, size)
     conditions = Conditions(np.array([intensity], np.float32), np.array([identity]), np.array([noise]))
-    one, maps = generator.render(conditions)
-    assert np.isfinite(maps.landmarks).all()
-    inner = maps.landmarks[0, 17:]
-    assert (inner > 0).all() and (inner < size).all()  # noqa: PT018
+    one = generator.render(conditions)
+    assert np.isfinite(one.landmarks).all()
+    inner = one.landmarks[0, 17:]
+    assert (inner > -0.5).all() and (inner < size - 0.5).all()  # noqa: PT018
     again: Generated = generator.generate(conditions)
     assert np.array_equal(one.images, again.images)
     assert np.array_equal(one.labels.intensity, again.labels.intensity, equal_nan=True)
@@ -214,7 +214,7 @@ def test_what_lies_outside_the_picture_is_not_claimed(bank: FaceBank, head: IctH
     for noise in range(60):
         conditions = asking({1: 3, 12: 3}, noise=noise)
         labels = far_up.label(conditions).intensity[0]
-        landmarks = far_up.render(conditions)[1].landmarks[0]
+        landmarks = far_up.render(conditions).landmarks[0]
         if np.isnan(labels[AUS.index(1)]):
             hidden += 1
             assert not _inside(landmarks[17:27], 64).all()
@@ -225,7 +225,7 @@ def test_what_lies_outside_the_picture_is_not_claimed(bank: FaceBank, head: IctH
 
 
 def _inside(points: np.ndarray, size: int) -> np.ndarray:
-    return ((points > 0) & (points < size)).all(-1)
+    return ((points > -0.5) & (points < size - 0.5)).all(-1)
 
 
 def test_asymmetry_weakens_one_side(head: IctHead) -> None:
@@ -361,16 +361,16 @@ def test_a_stream_deals_the_people_of_the_bank_and_refuses_those_it_holds_out(ba
 def test_maps_say_where_the_face_is(bank: FaceBank, head: IctHead) -> None:
     generator = still(bank, head, size=96)
     conditions = asking({12: 3})
-    made, maps = generator.render(conditions)
+    made = generator.render(conditions)
     assert np.array_equal(made.images, generator.generate(conditions).images)
-    assert maps.landmarks.shape == (1, 68, 2)
-    assert maps.mask.shape == maps.depth.shape == (1, 96, 96)
-    nose = maps.landmarks[0, 30].astype(int)
-    assert maps.mask[0, nose[1], nose[0]]
-    assert np.array_equal(np.isnan(maps.depth), ~maps.mask)
-    near, far = np.nanmin(maps.depth), np.nanmax(maps.depth)
+    assert made.landmarks.shape == (1, 68, 2)
+    assert made.mask.shape == made.depth.shape == (1, 96, 96)
+    nose = np.rint(made.landmarks[0, 30]).astype(int)
+    assert made.mask[0, nose[1], nose[0]]
+    assert np.array_equal(np.isinf(made.depth), ~made.mask)
+    near, far = made.depth.min(), made.depth[made.mask].max()
     assert 50 < near < far < 80  # the face's middle is 65 cm away
-    assert maps.landmarks[0, 36:42, 0].mean() < maps.landmarks[0, 42:48, 0].mean()  # the person's right eye is left
+    assert made.landmarks[0, 36:42, 0].mean() < made.landmarks[0, 42:48, 0].mean()  # the person's right eye is left
 
 
 def test_backdrops_are_no_confetti() -> None:

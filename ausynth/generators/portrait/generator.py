@@ -16,7 +16,7 @@ from ausynth.generators.portrait.bank import TEXTURE_SIZE, BankPerson, FaceBank
 from ausynth.generators.portrait.draw import Artist, Settings
 from ausynth.generators.portrait.ict import IctHead, load_ict
 from ausynth.generators.portrait.labels import Labeller
-from ausynth.generators.portrait.maps import Maps, empty_maps
+from ausynth.generators.portrait.maps import Maps
 from ausynth.generators.portrait.sensor import Sensor, expose
 from ausynth.generators.portrait.shape import Eyes, Face, Shaper
 from ausynth.generators.portrait.sitter import Mixture, Sitter, Studio
@@ -24,6 +24,7 @@ from ausynth.generators.portrait.table import AUS
 from ausynth.generators.rendered import options as check
 from ausynth.generators.rendered.camera import Camera, View
 from ausynth.generators.rendered.draws import stream
+from ausynth.generators.rendered.maps import Rendered
 from ausynth.labels import Floats, Labels
 
 __all__ = ["PortraitGenerator"]
@@ -180,14 +181,15 @@ class PortraitGenerator:
         """
         return self._generate(conditions, None)
 
-    def render(self, conditions: Conditions) -> tuple[Generated, Maps]:
+    def render(self, conditions: Conditions) -> Rendered:
         """Return what `generate` does, and where the face is: landmarks, a mask of the face, its depth.
 
         Raises:
             ConfigurationError: `conditions.intensity` has not one column for each of `aus`.
         """
-        maps = empty_maps(len(conditions), self.image_size)
-        return self._generate(conditions, maps), maps
+        maps = Maps.empty(len(conditions), self.image_size)
+        made = self._generate(conditions, maps)
+        return Rendered(made.images, made.labels, maps.landmarks, maps.mask, maps.depth)
 
     def _generate(self, conditions: Conditions, maps: Maps | None) -> Generated:
         self._require_columns(conditions)

@@ -32,7 +32,8 @@ class Rendered:
             Challenge" (ICCV Workshops 2013), in pixels; (0, 0) is the middle of the first pixel. Hidden ones too.
         mask: (B, H, W) bool, where the face is seen: bare or bearded skin from the hairline to the jaw, eyes and
             mouth; not the hair, the ears, or the neck.
-        depth: (B, H, W) float32, distance from the camera along its axis in centimetres; infinite where nobody is.
+        depth: (B, H, W) float32, distance from the camera along its axis in centimetres; infinite where nobody is;
+            the portrait look knows the face's alone.
     """
 
     images: NDArray[np.uint8]
