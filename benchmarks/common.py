@@ -76,3 +76,17 @@ def rate(batches: Iterator[Any], count: int, size: int) -> float:
     for _ in islice(batches, count):
         pass
     return count * size / (time.perf_counter() - start)
+
+
+def conditions(count: int, start: int) -> Any:
+    """Return `count` random possible-looking conditions with people `start`, `start` + 1, ..."""
+    import numpy as np
+
+    from ausynth import facs
+    from ausynth.generators import Conditions
+
+    draw = np.random.default_rng(start)
+    shape = (count, len(facs.UNION_17))
+    intensity = (draw.integers(1, 6, shape) * (draw.random(shape) < 0.18)).astype(np.float32)
+    people = np.arange(start, start + count)
+    return Conditions(intensity, people, people)

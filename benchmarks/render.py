@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import arguments, machine, write_keys
+from common import arguments, conditions, machine, write_keys
 
-from ausynth import facs
 from ausynth.generators.base import Conditions
 from ausynth.generators.rendered import generator as rendered
 from ausynth.generators.rendered.generator import RenderedGenerator
@@ -142,15 +141,6 @@ def timed(function: Callable[..., Any], stage: str, spent: dict[str, float]) -> 
         return result
 
     return wrapper
-
-
-def conditions(count: int, start: int) -> Conditions:
-    """Return `count` random possible-looking conditions with people `start`, `start` + 1, ..."""
-    draw = np.random.default_rng(start)
-    shape = (count, len(facs.UNION_17))
-    intensity = (draw.integers(1, 6, shape) * (draw.random(shape) < 0.18)).astype(np.float32)
-    people = np.arange(start, start + count)
-    return Conditions(intensity, people, people)
 
 
 if __name__ == "__main__":

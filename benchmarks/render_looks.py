@@ -20,8 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from common import arguments, machine, write_keys
+from common import arguments, conditions, machine, write_keys
 from rich.console import Console
 from rich.table import Table
 
@@ -100,18 +99,6 @@ def _peak() -> float:
         return int(line.split()[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def conditions(count: int, start: int) -> Any:
-    """Return `count` random conditions with people `start`, `start` + 1, ..."""
-    from ausynth import facs
-    from ausynth.generators import Conditions
-
-    draw = np.random.default_rng(start)
-    shape = (count, len(facs.UNION_17))
-    intensity = (draw.integers(1, 6, shape) * (draw.random(shape) < 0.18)).astype(np.float32)
-    people = np.arange(start, start + count)
-    return Conditions(intensity, people, people)
 
 
 if __name__ == "__main__":
