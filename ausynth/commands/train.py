@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ausynth.commands.common import label_space, split_names
+from ausynth.commands.train_networks import detector
 from ausynth.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,12 +26,10 @@ __all__ = ["train"]
 _LINE_EVERY = 30.0
 _STEPS, _GUIDANCE, _READINGS = 8, 2.0, 2  # the generator's defaults
 
-train = typer.Typer(help="Train a generator on stored faces.", no_args_is_help=True)
-
-
-@train.callback()
-def _train() -> None:
-    pass  # with it, `train` stays a group though it has one command
+train = typer.Typer(
+    help="Train a generator on stored faces, or the small networks that look at its pictures.", no_args_is_help=True
+)
+train.command()(detector)
 
 
 @train.command()
