@@ -26,12 +26,8 @@ _SHIFT: Final = 2
 class Critic(Protocol):
     """A differentiable AU detector."""
 
-    def __call__(self, images: Tensor, /) -> Tensor:
-        """Return intensities (B, A) of pictures (B, 3, H, W) in [-1, 1]."""
-        ...
-
-    def features(self, images: Tensor) -> Sequence[Tensor]:
-        """Return feature maps (B, C, h, w) of them."""
+    def look(self, images: Tensor, /) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return intensities (B, A) of pictures (B, 3, H, W) in [-1, 1], and feature maps (B, C, h, w) of them."""
         ...
 
 
@@ -45,7 +41,7 @@ class Auxiliaries:
         identity: gives (B, D) face embeddings.
         image_embedding: gives (B, D) embeddings of a CLIP-like encoder.
         text_embedding: gives (B, D) embeddings of what `TextEncoder.tokenize` made, from the same encoder.
-        critics: detectors that also give feature maps (`features`): of each step's estimates one of them, in turn by
+        critics: detectors that also give feature maps: of each step's estimates one of them, in turn by
             chance, reads the expression and compares features with those of the true pictures, at all times.
         below: [C] for the other losses pictures are judged at times below this only, where the estimate is a picture.
     """
@@ -224,11 +220,11 @@ class Objective(nn.Module):
             return wide[..., down : down + size, right : right + size]
 
         with torch.no_grad():
-            target = critic.features(moved(true))
-        images = moved(painted)
+            _, target = critic.look(moved(true))
+        seen, maps = critic.look(moved(painted))
         return {
-            "expression": losses.expression_loss(critic(images), shown),
-            "features": losses.feature_loss(critic.features(images), target),
+            "expression": losses.expression_loss(seen, shown),
+            "features": losses.feature_loss(maps, target),
         }
 
     def _judge(
