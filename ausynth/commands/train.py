@@ -77,7 +77,8 @@ def maugen(
     critic: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="DIR", help="AU detector (`ausynth train detector`) that painted pictures must convince; repeatable."
+            metavar="DIR",
+            help="AU detector (`ausynth train detector`) that what is painted must convince; repeatable.",
         ),
     ] = None,
     weight: Annotated[
@@ -170,6 +171,31 @@ def maugen(
             show=show,
         )
     _print_summary(console, trained, steps)
+
+
+@train.command()
+def release(
+    *,
+    checkpoint: Annotated[Path, typer.Argument(metavar="DIR", help="A training folder, or one of its checkpoints.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The new folder.")],
+    verifier: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Networks that read labels off its pictures (`train verifier`).")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="What `benchmarks/maugen.py --json` wrote of it.")
+    ] = None,
+) -> None:
+    """Write a checkpoint to pass on: half precision, nothing that only training needs."""
+    import json
+
+    from rich.console import Console
+
+    from ausynth.generators.maugen.release import release as write
+
+    said = None if figures is None else json.loads(figures.read_text("utf-8"))
+    path = write(checkpoint, out, verifier=verifier, figures=said)
+    size = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    Console(soft_wrap=True, highlight=False).print(f"Released: {path}, {size / 1e6:.1f} MB.")
 
 
 def _weights(given: list[str] | None) -> dict[str, float]:

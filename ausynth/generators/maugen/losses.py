@@ -108,8 +108,8 @@ def image_label_loss(
 def expression_loss(seen: Tensor, shown: Tensor) -> Tensor:
     """Return the mean of |D(x_0_hat) - v|^2 over the known intensities (B, A).
 
-    [C] A detector D reads the estimated picture, and the gradient runs into the picture. Squared errors of pixels hardly
-    feel an expression, which moves few of them: this loss feels nothing else.
+    [C] A detector D reads the estimated picture, and the gradient runs into the picture. Squared errors of pixels
+    hardly feel an expression, which moves few of them: this loss feels nothing else.
 
     Args:
         seen: what a detector reads off the estimated pictures.
@@ -121,9 +121,9 @@ def expression_loss(seen: Tensor, shown: Tensor) -> Tensor:
 def feature_loss(painted: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
     """Return the distance of a detector's features of the estimated pictures and the true ones.
 
-    [C] At each place of each feature map (B, C, h, w) the squared distance of the two unit vectors, averaged over places
-    and summed over maps (Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018,
-    without learned weights). Features of AU detectors change with what tells AUs apart.
+    [C] At each place of each feature map (B, C, h, w) the squared distance of the two unit vectors, averaged over
+    places and summed over maps (Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
+    2018, without learned weights). Features of AU detectors change with what tells AUs apart.
     """
     total = torch.zeros((), device=painted[0].device)
     for ours, theirs in zip(painted, true, strict=True):

@@ -75,7 +75,7 @@ class SmallText(nn.Module):
         return tokens_BL2
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (B, L, D) tokens, and (B, D): the mean over the text's words (over all places, where there are none)."""
+        """Return (B, L, D) tokens, and (B, D): the mean over the text's words (over all places, if it has none)."""
         there_BL1 = tokens[..., :1] >= 0
         words_BLD = torch.where(there_BL1, self.words(tokens.clamp_min(0)).sum(-2), self.padding) + self.places
         for number, (attention, forward) in enumerate(zip(self.attentions, self.forwards, strict=True)):
