@@ -105,8 +105,8 @@ def image_label_loss(
     return occurrence_loss(logits, occurrence_BA) + text_label_loss(intensity, mean_BA)
 
 
-def expression_loss(seen: Tensor, shown: Tensor) -> Tensor:
-    """Return the mean of |D(x_0_hat) - v|^2 over the known intensities (B, A).
+def expression_loss(seen: Tensor, shown: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted mean of |D(x_0_hat) - v|^2 over the known intensities (B, A).
 
     [C] A detector D reads the estimated picture, and the gradient runs into the picture. Squared errors of pixels
     hardly feel an expression, which moves few of them: this loss feels nothing else.
@@ -114,21 +114,28 @@ def expression_loss(seen: Tensor, shown: Tensor) -> Tensor:
     Args:
         seen: what a detector reads off the estimated pictures.
         shown: v, what the true pictures show; NaN where not known or not asked for.
+        weight: (B,), how much each picture counts.
     """
-    return text_label_loss(seen, shown)
+    known = ~shown.isnan()
+    square_BA = torch.where(known, seen.float() - shown.nan_to_num(0), 0).square()
+    return (weight[:, None] * square_BA).sum() / known.sum().clamp_min(1)
 
 
-def feature_loss(painted: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
+def feature_loss(painted: Sequence[Tensor], true: Sequence[Tensor], weight: Tensor) -> Tensor:
     """Return the distance of a detector's features of the estimated pictures and the true ones.
 
     [C] At each place of each feature map (B, C, h, w) the squared distance of the two unit vectors, averaged over
     places and summed over maps (Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
     2018, without learned weights). Features of AU detectors change with what tells AUs apart.
+
+    Args:
+        painted, true: the maps of the estimated and of the true pictures; no gradient flows into the latter.
+        weight: (B,), how much each picture counts.
     """
     total = torch.zeros((), device=painted[0].device)
     for ours, theirs in zip(painted, true, strict=True):
         difference = F.normalize(ours.float(), dim=1) - F.normalize(theirs.float().detach(), dim=1)
-        total = total + difference.square().sum(1).mean()
+        total = total + (weight * difference.square().sum(1).mean((1, 2))).mean()
     return total
 
 

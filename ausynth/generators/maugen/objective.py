@@ -21,6 +21,7 @@ __all__ = ["Auxiliaries", "Critic", "Draws", "Objective"]
 
 _UNIFORMS: Final = 8
 _SHIFT: Final = 2
+_GRAIN: Final = 0.1
 
 
 class Critic(Protocol):
@@ -197,34 +198,39 @@ class Objective(nn.Module):
         painted = wired.codec.decode(wired.process.clean(prediction, noisy, times))
         if options.auxiliaries.critics:
             shown = batch["intensity"].masked_fill(drops.aus[:, None], float("nan"))
-            found |= self._criticise(painted, to_signed(batch["images"]), shown, draws.uniform[0, 7:])
+            found |= self._criticise(painted, to_signed(batch["images"]), shown, times, draws.uniform[0, 7])
         judged = times < options.auxiliaries.below
         if judged.any():
             found |= self._judge(painted[judged], exemplars[judged], out, batch, judged)
         return found
 
-    def _criticise(self, painted: Tensor, true: Tensor, shown: Tensor, uniform: Tensor) -> dict[str, Tensor]:
-        """Return the losses of one critic, which sees both pictures moved alike by a few pixels.
+    def _criticise(
+        self, painted: Tensor, true: Tensor, shown: Tensor, times: Tensor, uniform: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the losses of one critic, which sees both pictures a little noisy and moved alike by a few pixels.
 
-        [C] Moved, lest the network learns to please a detector at the places where its strides look.
+        [C] Noisy and moved, lest the network learns to please a detector by a pattern that nobody else sees. Weighted
+        by (1 - t)^2: near t = 1 the best estimate is a mean of many faces, which has no expression to be read.
         """
         _, options = self._wired
         critics = options.auxiliaries.critics
-        word = int(uniform[0].double() * 2**24)
+        word = int(uniform.double() * 2**24)
         critic = critics[word % len(critics)]
-        down, right = (word // 16 % (2 * _SHIFT + 1), word // 256 % (2 * _SHIFT + 1))
-        size = painted.shape[-1]
+        down, right = word // 16 % (2 * _SHIFT + 1), word // 256 % (2 * _SHIFT + 1)
+        size, weight_B = painted.shape[-1], (1 - times).square()
+        source = torch.Generator().manual_seed(word)
+        grain = _GRAIN * torch.randn(painted.shape, generator=source).to(painted.device)
 
         def moved(images: Tensor) -> Tensor:
-            wide = F.pad(images, (_SHIFT,) * 4, mode="replicate")
+            wide = F.pad(images + grain, (_SHIFT,) * 4, mode="replicate")
             return wide[..., down : down + size, right : right + size]
 
         with torch.no_grad():
             _, target = critic.look(moved(true))
         seen, maps = critic.look(moved(painted))
         return {
-            "expression": losses.expression_loss(seen, shown),
-            "features": losses.feature_loss(maps, target),
+            "expression": losses.expression_loss(seen, shown, weight_B),
+            "features": losses.feature_loss(maps, target, weight_B),
         }
 
     def _judge(

@@ -16,7 +16,7 @@ DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {
     "intensity": 0.2,
     "occurrence": 0.2,
     "image_label": 0.1,
-    "expression": 0.15,
+    "expression": 0.1,
     "features": 0.1,
 }
 """[C] What losses are multiplied by, beside the denoising loss at 1."""
