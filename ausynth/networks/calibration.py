@@ -101,8 +101,8 @@ class Calibration:
                 expected="(N, A), the same for all",
             )
         known_NA = ~np.isnan(truth_NA)
-        if not known_NA.any(0).all():
-            missing = [au for au, known in zip(aus, known_NA.any(0).tolist(), strict=True) if not known]
+        missing = [au for column, au in enumerate(aus) if not known_NA[:, column].any()]
+        if missing:
             raise ConfigurationError(
                 f"AU {missing} is labelled in no picture", expected="pictures that are labelled with all AUs"
             )

@@ -111,6 +111,7 @@ def read_faces(
     crop: float = 1.0,
     margin: int = 0,
     aus: Sequence[int] | None = None,
+    labelled: bool = True,
     most: int | None = None,
     show: Callable[[int, int], None] | None = None,
 ) -> FaceSet:
@@ -122,6 +123,7 @@ def read_faces(
         crop: the middle share of each picture that is the view, above 0 and up to 1.
         margin: pixels kept around the view, at its scale; fewer where the picture ends before.
         aus: the label space; default the union of the stores'.
+        labelled: whether at least one picture must have a label that is wanted.
         most: at most so many pictures, evenly from all.
         show: is called with how many are read, of how many.
 
@@ -158,7 +160,7 @@ def read_faces(
             if show is not None:
                 show(at, total)
     known = Labels.concatenate(labels)
-    if not known.mask.any():
+    if labelled and not known.mask.any():
         raise ConfigurationError(
             f"no picture is labelled with any of the AUs {space}",
             expected=f"stores of these AUs; theirs are {[store.recipe.aus for store in stores]}",
