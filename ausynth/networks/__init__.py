@@ -5,12 +5,13 @@
 
 from ausynth.networks.au import AUNet as AUNet
 from ausynth.networks.calibration import Calibration as Calibration
+from ausynth.networks.detectors import NetDetector as NetDetector
+from ausynth.networks.detectors import NetRealism as NetRealism
 from ausynth.networks.files import fingerprint as fingerprint
 from ausynth.networks.files import load as load
 from ausynth.networks.files import save as save
 from ausynth.networks.heads import IdentityNet as IdentityNet
 from ausynth.networks.heads import RealismNet as RealismNet
-from ausynth.networks.verifier import NetDetector as NetDetector
 from ausynth.networks.verifier import Verifier as Verifier
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Calibration",
     "IdentityNet",
     "NetDetector",
+    "NetRealism",
     "RealismNet",
     "Verifier",
     "fingerprint",

@@ -17,6 +17,7 @@ __all__ = ["IdentityNet", "RealismNet"]
 class IdentityNet(nn.Module):
     """Says who is shown: pictures in, unit vectors out whose cosine tells people apart; differentiable.
 
+    >>> import torch
     >>> IdentityNet()(torch.zeros(2, 3, 64, 64)).shape
     torch.Size([2, 128])
 
@@ -67,6 +68,7 @@ class IdentityNet(nn.Module):
 class RealismNet(nn.Module):
     """Says whether a picture is one of the real ones: pictures in, logits out; differentiable.
 
+    >>> import torch
     >>> RealismNet()(torch.zeros(2, 3, 64, 64)).shape
     torch.Size([2])
 

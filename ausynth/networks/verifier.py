@@ -1,9 +1,7 @@
-"""What networks see in pictures, as detectors for gates and as labels that pictures can carry."""
+"""What several networks see in pictures, as labels that the pictures can carry."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,39 +15,14 @@ from ausynth.errors import ConfigurationError, StoreError
 from ausynth.labels import DEFAULT_THRESHOLD, Floats, Labels
 from ausynth.networks.au import AUNet
 from ausynth.networks.calibration import Calibration
+from ausynth.networks.detectors import NetDetector, hash_of, require_space
 from ausynth.networks.files import fingerprint, load, load_record, save
 from ausynth.networks.scores import read
 
-__all__ = ["NetDetector", "Verifier"]
+__all__ = ["Verifier"]
 
 _CALIBRATION: Final = "calibration.json"
 _LEAST: Final = 0.6
-
-
-class NetDetector:
-    """An `AUNet` as a detector for gates; see `ausynth.gates.Detector`.
-
-    Args:
-        network: reads intensities.
-        calibration: turns them into probabilities; over the network's AUs.
-
-    Attributes:
-        aus, fingerprint: see `ausynth.gates.Detector`.
-
-    Raises:
-        ConfigurationError: another label space.
-    """
-
-    def __init__(self, network: AUNet, calibration: Calibration) -> None:
-        _require_space(network, calibration)
-        self.network, self.calibration, self.aus = network.eval(), calibration, network.aus
-        self.fingerprint = _hash(fingerprint(network), calibration)
-
-    def __call__(self, images: NDArray[np.uint8]) -> Floats:
-        """Return (B, A) probabilities of intensity >= 2 in pictures (B, H, W, 3)."""
-        if not len(images):
-            return np.zeros((0, len(self.aus)), np.float32)
-        return self.calibration.probability(read(self.network, images)).astype(np.float32)
 
 
 class Verifier:
@@ -84,7 +57,7 @@ class Verifier:
         if not networks:
             raise ConfigurationError("a verifier of no networks", expected="one or more")
         for network in networks:
-            _require_space(network, calibration)
+            require_space(network, calibration)
         if not 0 <= least < 1:
             raise ConfigurationError(f"least={least!r}", expected="0 to below 1, such as .6")
         if detectors and len(detectors) != len(networks):
@@ -93,7 +66,7 @@ class Verifier:
         self.calibration, self.least = calibration, least
         self._alone = tuple(detectors)
         self.aus = networks[0].aus
-        self.fingerprint = _hash([fingerprint(network) for network in networks], calibration, least)
+        self.fingerprint = hash_of([fingerprint(network) for network in networks], calibration, least)
 
     def readings(self, images: NDArray[np.uint8]) -> Floats:
         """Return (K, B, A) what each network reads of (B, H, W, 3) uint8 pictures, not clipped."""
@@ -103,6 +76,8 @@ class Verifier:
 
     def read(self, images: NDArray[np.uint8]) -> Labels:
         """Return labels of what (B, H, W, 3) uint8 pictures show.
+
+        They are to show as much of the face as what the networks learned from; of whatever size they are.
 
         The intensity is the networks' mean, clipped to 0-5; an AU occurs where that is 2 or more; the confidence is the
         calibrated probability of what the label says. Entries of less confidence than `least` are unknown.
@@ -191,15 +166,3 @@ def together(readings_KBA: NDArray[np.floating]) -> tuple[NDArray[np.float64], N
 def records_of(folders: Sequence[Path]) -> list[dict[str, object]]:
     """Return the records of networks in folders."""
     return [dict(load_record(folder)) for folder in folders]
-
-
-def _require_space(network: AUNet, calibration: Calibration) -> None:
-    if network.aus != calibration.aus:
-        raise ConfigurationError(
-            f"a network of the AUs {network.aus}, calibrated for {calibration.aus}", expected="one label space"
-        )
-
-
-def _hash(*parts: object) -> str:
-    told = [json.dumps(part.to_json()) if isinstance(part, Calibration) else repr(part) for part in parts]
-    return hashlib.sha256("|".join(told).encode()).hexdigest()[:16]

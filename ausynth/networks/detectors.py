@@ -1,0 +1,81 @@
+"""Networks as gates take them: uint8 pictures in, probabilities out, with a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ausynth.errors import ConfigurationError
+from ausynth.labels import Floats
+from ausynth.networks.au import AUNet
+from ausynth.networks.calibration import Calibration
+from ausynth.networks.files import fingerprint
+from ausynth.networks.heads import RealismNet
+from ausynth.networks.scores import read
+
+__all__ = ["NetDetector", "NetRealism", "hash_of", "require_space"]
+
+
+class NetDetector:
+    """An `AUNet` as a detector for gates; see `ausynth.gates.Detector`.
+
+    Args:
+        network: reads intensities.
+        calibration: turns them into probabilities; over the network's AUs.
+
+    Attributes:
+        aus, fingerprint: see `ausynth.gates.Detector`.
+
+    Raises:
+        ConfigurationError: another label space.
+    """
+
+    def __init__(self, network: AUNet, calibration: Calibration) -> None:
+        require_space(network, calibration)
+        self.network, self.calibration, self.aus = network.eval(), calibration, network.aus
+        self.fingerprint = hash_of(fingerprint(network), calibration)
+
+    def __call__(self, images: NDArray[np.uint8]) -> Floats:
+        """Return (B, A) probabilities of intensity >= 2 in pictures (B, H, W, 3)."""
+        if not len(images):
+            return np.zeros((0, len(self.aus)), np.float32)
+        return self.calibration.probability(read(self.network, images)).astype(np.float32)
+
+
+class NetRealism:
+    """A `RealismNet` as a score for `ausynth.gates.Realism`.
+
+    Args:
+        network: says what is real.
+
+    Attributes:
+        fingerprint: a hash of the network.
+    """
+
+    def __init__(self, network: RealismNet) -> None:
+        self.network = network.eval()
+        self.fingerprint = fingerprint(network)
+
+    def __call__(self, images: NDArray[np.uint8]) -> Floats:
+        """Return (B,) probabilities that pictures (B, H, W, 3) are real."""
+        if not len(images):
+            return np.zeros(0, np.float32)
+        scores: Floats = (1 / (1 + np.exp(-read(self.network, images).clip(-80, 80)))).astype(np.float32)
+        return scores
+
+
+def require_space(network: AUNet, calibration: Calibration) -> None:
+    """Raise ConfigurationError unless a network and its calibration are of one label space."""
+    if network.aus != calibration.aus:
+        raise ConfigurationError(
+            f"a network of the AUs {network.aus}, calibrated for {calibration.aus}", expected="one label space"
+        )
+
+
+def hash_of(*parts: object) -> str:
+    """Return the hash of calibrations and of what has a telling repr."""
+    told = [json.dumps(part.to_json()) if isinstance(part, Calibration) else repr(part) for part in parts]
+    return hashlib.sha256("|".join(told).encode()).hexdigest()[:16]
