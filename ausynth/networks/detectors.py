@@ -42,7 +42,7 @@ class NetDetector:
         """Return (B, A) probabilities of intensity >= 2 in pictures (B, H, W, 3)."""
         if not len(images):
             return np.zeros((0, len(self.aus)), np.float32)
-        return self.calibration.probability(read(self.network, images)).astype(np.float32)
+        return self.calibration.judge(read(self.network, images)[None])[1].astype(np.float32)
 
 
 class NetRealism:
@@ -67,8 +67,12 @@ class NetRealism:
         return scores
 
 
-def require_space(network: AUNet, calibration: Calibration) -> None:
-    """Raise ConfigurationError unless a network and its calibration are of one label space."""
+def require_space(network: AUNet, calibration: Calibration, networks: int = 1) -> None:
+    """Raise ConfigurationError unless a network and its calibration are of one label space, and of so many networks."""
+    if calibration.networks != networks:
+        raise ConfigurationError(
+            f"a calibration of {calibration.networks} networks for {networks}", expected="as many of both"
+        )
     if network.aus != calibration.aus:
         raise ConfigurationError(
             f"a network of the AUs {network.aus}, calibrated for {calibration.aus}", expected="one label space"
