@@ -438,10 +438,10 @@ def test_the_fit_of_a_calibration_is_a_minimum() -> None:
     readings = truth + draw.standard_normal((2, 500)) * np.array([[0.5], [1.0]])
     present = (truth >= 2).astype(float)
 
-    def loss(weight: float, slope: float, cut: float, doubt: float) -> float:
-        read_N = weight * readings[0] + (1 - weight) * readings[1]
-        logit = slope * (read_N - cut) / np.sqrt(1 + doubt * readings.var(0))
-        free = [np.log(slope / 2), cut - 2, np.log(doubt), *_logits(weight)]
+    def loss(weight: float, slope: float, bend: float, cut: float, doubt: float) -> float:
+        away = (weight * readings[0] + (1 - weight) * readings[1] - cut) / np.sqrt(1 + doubt * readings.var(0))
+        logit = slope * (away + bend * away * np.abs(away))
+        free = [np.log(slope / 2), np.log(bend / 0.1), cut - 2, np.log(doubt), *_logits(weight)]
         return float(np.logaddexp(0, logit).sum() - present @ logit + 0.5 * np.square(free).sum())
 
     def _logits(weight: float) -> list[float]:  # softmax of these is (weight, 1 - weight); the prior centres them
@@ -449,8 +449,8 @@ def test_the_fit_of_a_calibration_is_a_minimum() -> None:
         return [half, -half]
 
     known = Calibration.fit((12,), readings[..., None], truth[:, None])
-    best = [known.weights[0, 0], known.slope[0], known.cut[0], known.doubt[0]]
-    for place in range(4):
+    best = [known.weights[0, 0], known.slope[0], known.bend[0], known.cut[0], known.doubt[0]]
+    for place in range(5):
         for factor in (0.97, 1.03):
             other = [value * (factor if at == place else 1) for at, value in enumerate(best)]
             assert loss(*other) > loss(*best)
@@ -554,6 +554,14 @@ def test_a_verifier_is_measured_on_others_than_it_is_fitted_on() -> None:
     assert json.loads(json.dumps(facts)) == facts
     with pytest.raises(ConfigurationError, match="label spaces"):
         assemble([net(), net(aus=(1, 12))], one)
+    # For losses and for gates, each network says the same of a picture.
+    images = other.views()
+    for reader, detector, alone in zip(verifier.readers(), verifier.detectors(), verifier.alone, strict=True):
+        intensity = read(reader, images)
+        assert ((intensity >= 0) & (intensity <= 5)).all()
+        certain = np.abs(detector(images) - 0.5) > 1e-4
+        assert np.array_equal((intensity >= 2)[certain], (detector(images) >= 0.5)[certain])
+        np.testing.assert_allclose(intensity, alone.judge(read(reader.network, images)[None])[0], atol=1e-4)
     plot = reliability_plot({"all": measured.curve})
     assert plot.startswith(b"\x89PNG")
 

@@ -1,10 +1,12 @@
 """From what networks read to the probability that an action unit is there, and to the intensity that fits it.
 
     r = sum_k w_k r_k
-    P(intensity >= 2 | r_1 ... r_K) = sigmoid(slope (r - cut) / sqrt(1 + doubt v)),
+    d = (r - cut) / sqrt(1 + doubt v)
+    P(intensity >= 2 | r_1 ... r_K) = sigmoid(slope (d + bend d |d|)),
 
 per action unit, fitted on pictures whose truth is known (Platt, "Probabilistic outputs for support vector machines",
-1999). v is the variance between the networks that read the same picture: where they disagree, they are worth less.
+1999). v is the variance between the networks that read the same picture: where they disagree, they are worth less. bend
+makes what is far from the cut surer than the logistic regression has it, and what is near it less sure.
 
 A network that learns intensities by the squared error answers with their mean over what a picture could be: where half
 of the faces that look so have an AU at 3 and half have none, it says 1.5. To call that absent is no better than a coin.
@@ -32,13 +34,14 @@ from ausynth.errors import ConfigurationError
 from ausynth.labels import DEFAULT_THRESHOLD
 from ausynth.samplers.convex import minimise
 
-__all__ = ["Calibration"]
+__all__ = ["JUST_ABSENT", "Calibration"]
 
 Reals = NDArray[np.float64]
 
 _STEPS: Final = 200
-_NUMBERS: Final = ("weights", "slope", "cut", "doubt", "below", "above", "sigma")
-_JUST_ABSENT: Final = float(np.nextafter(np.float32(DEFAULT_THRESHOLD), np.float32(0)))
+_NUMBERS: Final = ("weights", "slope", "bend", "cut", "doubt", "below", "above", "sigma")
+JUST_ABSENT: Final = float(np.nextafter(np.float32(DEFAULT_THRESHOLD), np.float32(0)))
+"""The highest intensity at which an AU does not count as present."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,8 @@ class Calibration:
     Attributes:
         aus: the A action units.
         weights: (K, A) 0 or more, of each network; they sum to 1.
-        slope: (A,) above 0, how fast the probability rises with the reading.
+        slope: (A,) above 0, how fast the probability rises with the reading, at the cut.
+        bend: (A,) 0 or more, how much faster it does far from there.
         cut: (A,) the reading at which it is one half.
         doubt: (A,) 0 or more, how much disagreement takes from it.
         below, above: (2, A) slope, 0 or more, and offset of the intensity where the reading is below the cut, or not.
@@ -63,6 +67,7 @@ class Calibration:
     aus: tuple[int, ...]
     weights: Reals
     slope: Reals
+    bend: Reals
     cut: Reals
     doubt: Reals
     below: Reals
@@ -78,11 +83,14 @@ class Calibration:
             if values.shape != shape or not np.isfinite(values).all():
                 raise ConfigurationError(f"calibration.{name} of shape {values.shape}", expected=f"{shape}, finite")
             object.__setattr__(self, name, values)
-        least = min(float(each.min()) for each in (self.doubt, self.sigma, self.weights, self.below[0], self.above[0]))
+        least = min(
+            float(each.min())
+            for each in (self.bend, self.doubt, self.sigma, self.weights, self.below[0], self.above[0])
+        )
         if (self.slope <= 0).any() or least < 0 or np.abs(self.weights.sum(0) - 1).max() > 1e-6:
             raise ConfigurationError(
                 "a calibration that falls where the reading rises, or whose weights do not sum to 1",
-                expected="slope above 0; weights, doubt, sigma and the lines' slopes 0 or more",
+                expected="slope above 0; weights, bend, doubt, sigma and the lines' slopes 0 or more",
             )
 
     @classmethod
@@ -91,7 +99,8 @@ class Calibration:
         ones_A, line = np.ones(len(aus)), np.stack([np.ones(len(aus)), np.zeros(len(aus))])
         weights = np.full((networks, len(aus)), 1 / networks)
         cut_A = DEFAULT_THRESHOLD * ones_A
-        return cls(tuple(aus), weights, slope * ones_A, cut_A, doubt * ones_A, line, line.copy(), ones_A)
+        zeros_A = 0 * ones_A
+        return cls(tuple(aus), weights, slope * ones_A, zeros_A, cut_A, doubt * ones_A, line, line.copy(), ones_A)
 
     @classmethod
     def fit(
@@ -145,9 +154,10 @@ class Calibration:
                 expected=f"({self.networks}, B, {len(self.aus)}): networks, pictures, action units",
             )
         read_BA = (self.weights[:, None] * readings_KBA).sum(0)
-        logit_BA = self.slope * (read_BA - self.cut) / np.sqrt(1 + self.doubt * readings_KBA.var(0))
+        away_BA = (read_BA - self.cut) / np.sqrt(1 + self.doubt * readings_KBA.var(0))
+        logit_BA = self.slope * (away_BA + self.bend * away_BA * np.abs(away_BA))
         probability_BA = np.asarray(1 / (1 + np.exp(-np.clip(logit_BA, -500, 500))))
-        below_BA = (self.below[0] * read_BA + self.below[1]).clip(0, _JUST_ABSENT)
+        below_BA = (self.below[0] * read_BA + self.below[1]).clip(0, JUST_ABSENT)
         above_BA = (self.above[0] * read_BA + self.above[1]).clip(DEFAULT_THRESHOLD, 5)
         return np.where(read_BA >= self.cut, above_BA, below_BA), probability_BA
 
@@ -181,14 +191,14 @@ class Calibration:
 
 def _fit_one(readings_KN: Reals, truth_N: Reals, threshold: float) -> dict[str, Any]:
     """Return what is to be known of one AU."""
-    weights_K, slope, cut, doubt = _logistic(readings_KN, (truth_N >= threshold).astype(np.float64), threshold)
+    weights_K, slope, bend, cut, doubt = _logistic(readings_KN, (truth_N >= threshold).astype(np.float64), threshold)
     read_N = weights_K @ readings_KN
     there_N = read_N >= cut
     lines = [_line(read_N[side_N], truth_N[side_N]) for side_N in (~there_N, there_N)]
-    low_N = (lines[0][0] * read_N + lines[0][1]).clip(0, _JUST_ABSENT)
+    low_N = (lines[0][0] * read_N + lines[0][1]).clip(0, JUST_ABSENT)
     high_N = (lines[1][0] * read_N + lines[1][1]).clip(DEFAULT_THRESHOLD, 5)
     sigma = float(np.sqrt(np.mean((np.where(there_N, high_N, low_N) - truth_N) ** 2)))
-    found = {"weights": weights_K, "slope": slope, "cut": cut, "doubt": doubt, "sigma": sigma}
+    found = {"weights": weights_K, "slope": slope, "bend": bend, "cut": cut, "doubt": doubt, "sigma": sigma}
     return found | {"below": lines[0], "above": lines[1]}
 
 
@@ -203,32 +213,36 @@ def _line(read_N: Reals, truth_N: Reals) -> Reals:
     return np.array([slope, y.mean() - slope * x.mean()])
 
 
-def _logistic(readings_KN: Reals, truth_N: Reals, threshold: float) -> tuple[Reals, float, float, float]:
-    """Return weights, slope, cut and doubt of the logistic regression, drawn a little to equal ones, 2, threshold, 1.
+def _logistic(readings_KN: Reals, truth_N: Reals, threshold: float) -> tuple[Reals, float, float, float, float]:
+    """Return weights, slope, bend, cut and doubt by maximum likelihood, drawn a little to equal ones, 2, .1, 2 and 1.
 
     The prior counts as much as a few pictures: where an AU is never there, it keeps the cut from running away.
     """
     count = len(readings_KN)
     spread_N = readings_KN.var(0)
-    start = np.array([np.log(2.0), threshold, 0.0, *[0.0] * count])
+    start = np.array([np.log(2.0), np.log(0.1), threshold, 0.0, *[0.0] * count])
 
-    def parts(at: Reals) -> tuple[Reals, float, float, float]:
-        raised_K = np.exp(at[3:] - at[3:].max())
-        slope, doubt = np.exp(at[[0, 2]].clip(-10, 5)).tolist()
-        return raised_K / raised_K.sum(), slope, float(at[1]), doubt if count > 1 else 0.0
+    def parts(at: Reals) -> tuple[Reals, float, float, float, float]:
+        raised_K = np.exp(at[4:] - at[4:].max())
+        slope, bend, doubt = np.exp(at[[0, 1, 3]].clip(-10, 5)).tolist()
+        return raised_K / raised_K.sum(), slope, bend, float(at[2]), doubt if count > 1 else 0.0
 
     def objective(at: Reals) -> tuple[float, Reals]:
-        weights_K, slope, cut, doubt = parts(at)
+        weights_K, slope, bend, cut, doubt = parts(at)
         shrink_N = 1 / np.sqrt(1 + doubt * spread_N)
         read_N = weights_K @ readings_KN
-        logit_N = slope * (read_N - cut) * shrink_N
+        away_N = (read_N - cut) * shrink_N
+        curved_N = bend * away_N * np.abs(away_N)
+        logit_N = slope * (away_N + curved_N)
+        rise_N = slope * (1 + 2 * bend * np.abs(away_N))  # of the logit with what is away
         value = np.logaddexp(0, logit_N).sum() - truth_N @ logit_N + 0.5 * ((at - start) ** 2).sum()
         error_N = 1 / (1 + np.exp(-np.clip(logit_N, -500, 500))) - truth_N
         gradient = at - start
         gradient[0] += error_N @ logit_N
-        gradient[1] -= error_N @ (slope * shrink_N)
-        gradient[2] -= 0.5 * error_N @ (logit_N * doubt * spread_N * shrink_N**2)
-        gradient[3:] += weights_K * ((readings_KN - read_N) @ (error_N * slope * shrink_N))
+        gradient[1] += error_N @ (slope * curved_N)
+        gradient[2] -= error_N @ (rise_N * shrink_N)
+        gradient[3] -= 0.5 * error_N @ (rise_N * away_N * doubt * spread_N * shrink_N**2)
+        gradient[4:] += weights_K * ((readings_KN - read_N) @ (error_N * rise_N * shrink_N))
         return float(value), gradient
 
     found, _, _ = minimise(objective, start, gradient=1e-4 * max(len(truth_N), 1) ** 0.5, steps=_STEPS)

@@ -15,7 +15,7 @@ from ausynth.errors import ConfigurationError, StoreError
 from ausynth.labels import DEFAULT_THRESHOLD, Floats, Labels
 from ausynth.networks.au import AUNet
 from ausynth.networks.calibration import Calibration
-from ausynth.networks.detectors import NetDetector, hash_of, require_space
+from ausynth.networks.detectors import CalibratedNet, NetDetector, hash_of, require_space
 from ausynth.networks.files import fingerprint, load, load_record, save
 from ausynth.networks.scores import read
 
@@ -33,7 +33,7 @@ class Verifier:
     Args:
         networks: one or more, of one label space; better of different architectures.
         calibration: of their readings together.
-        detectors: the calibration of each alone, for `detectors()`.
+        detectors: the calibration of each alone, for `detectors()` and `readers()`.
         least: the confidence, from which on an entry is known; below, it is masked. Above .5 (nothing below is ever
             certain) or 0 (mask nothing), and below 1.
 
@@ -102,13 +102,20 @@ class Verifier:
 
     def detectors(self) -> tuple[NetDetector, ...]:
         """Return the networks as detectors for gates; raise ConfigurationError where they are not calibrated alone."""
+        return tuple(NetDetector(network, alone) for network, alone in self._pairs())
+
+    def readers(self) -> tuple[CalibratedNet, ...]:
+        """Return the networks with calibrated intensities, for losses; raise ConfigurationError as `detectors` does."""
+        return tuple(CalibratedNet(network, alone) for network, alone in self._pairs())
+
+    def _pairs(self) -> list[tuple[AUNet, Calibration]]:
         if not self.alone:
             raise ConfigurationError(
                 "a verifier whose networks are not calibrated one by one",
                 expected="the calibration of each",
                 do="make it with `ausynth train verifier`",
             )
-        return tuple(NetDetector(net, alone) for net, alone in zip(self.networks, self.alone, strict=True))
+        return list(zip(self.networks, self.alone, strict=True))
 
     def to(self, device: torch.device | str) -> Verifier:
         """Move the networks to a device, and return this verifier."""
