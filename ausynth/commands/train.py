@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ausynth.generators.maugen.config import MAUGenConfig
+    from ausynth.generators.maugen.objective import Auxiliaries
     from ausynth.generators.maugen.pipeline import MAUGenPipeline
     from ausynth.generators.maugen.trainer import Standing, Trained
 
@@ -74,6 +75,27 @@ def maugen(
     hold_out: Annotated[
         list[str] | None, typer.Option(metavar="P1|SN001|...", help="Parts or subjects of real sets not to learn from.")
     ] = None,
+    crop: Annotated[
+        float, typer.Option(min=0.1, max=1, help="Share of a picture's height and width to keep, from its middle.")
+    ] = 1.0,
+    critic: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="AU detector (`ausynth train detector`) that what is painted must convince; repeatable.",
+        ),
+    ] = None,
+    weight: Annotated[
+        list[str] | None, typer.Option(metavar="LOSS=VALUE", help="What a loss is multiplied by; may be repeated.")
+    ] = None,
+    drop_expression: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of samples at low noise that are not told their label.")
+    ] = None,
+    first_passes: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the steps whose queries come from a first pass.")
+    ] = 0.5,
+    ema: Annotated[float, typer.Option(min=0, max=0.99999, help="Decay of the averaged weights.")] = 0.9995,
+    bank: Annotated[int, typer.Option(min=0, help="People whose identity tokens the checkpoint carries.")] = 256,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files to DIR/tensorboard.")] = False,
 ) -> None:
     """Train MAUGen, which paints faces with action units and reads them, on stored faces.
@@ -88,6 +110,7 @@ def maugen(
     from ausynth.generators.maugen import config as configs
     from ausynth.generators.maugen.cost import flops_of_pass, passes_of_picture
     from ausynth.generators.maugen.data import TrainingSet
+    from ausynth.generators.maugen.dropping import Dropping
     from ausynth.generators.maugen.options import TrainOptions
     from ausynth.generators.maugen.trainer import train as run
     from ausynth.generators.maugen.wording import default_describe
@@ -106,6 +129,7 @@ def maugen(
         seed=seed,
         oversample=oversample,
         hold_out=split_names(hold_out),
+        crop=crop,
     )
     options = TrainOptions(
         steps=steps,
@@ -117,6 +141,10 @@ def maugen(
         save_every=save_every,
         sample_every=sample_every,
         minutes=minutes,
+        weights=_weights(weight),
+        first_passes=first_passes,
+        ema_decay=ema,
+        bank=bank,
     )
     torch.manual_seed(seed)  # the fresh weights
     pipeline = _pipeline(config.replace(aus=faces.aus), preset, base)
@@ -140,11 +168,70 @@ def maugen(
             faces,
             out,
             options,
+            dropping=Dropping() if drop_expression is None else Dropping(expression=drop_expression),
+            auxiliaries=_critics(critic, faces.aus),
             device=None if device == "auto" else device,
             tensorboard=tensorboard,
             show=show,
         )
     _print_summary(console, trained, steps)
+
+
+@train.command()
+def release(
+    *,
+    checkpoint: Annotated[Path, typer.Argument(metavar="DIR", help="A training folder, or one of its checkpoints.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The new folder.")],
+    verifier: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Networks that read labels off its pictures (`train verifier`).")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="What `benchmarks/maugen.py --json` wrote of it.")
+    ] = None,
+) -> None:
+    """Write a checkpoint to pass on: half precision, nothing that only training needs."""
+    import json
+
+    from rich.console import Console
+
+    from ausynth.generators.maugen.release import release as write
+
+    said = None if figures is None else json.loads(figures.read_text("utf-8"))
+    path = write(checkpoint, out, verifier=verifier, figures=said)
+    size = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    Console(soft_wrap=True, highlight=False).print(f"Released: {path}, {size / 1e6:.1f} MB.")
+
+
+def _weights(given: list[str] | None) -> dict[str, float]:
+    from ausynth.generators.maugen.options import DEFAULT_WEIGHTS
+
+    weights = dict(DEFAULT_WEIGHTS)
+    for text in given or ():
+        name, _, value = text.partition("=")
+        try:
+            weights[name] = float(value)
+        except ValueError as error:
+            raise ConfigurationError(f"--weight {text}", expected="LOSS=VALUE, such as expression=0.1") from error
+    return weights
+
+
+def _critics(folders: list[Path] | None, aus: tuple[int, ...]) -> Auxiliaries | None:
+    if not folders:
+        return None
+    from ausynth.generators.maugen.objective import Auxiliaries
+    from ausynth.networks import load
+
+    critics = []
+    for folder in folders:
+        network = load(folder, kind="au")
+        if network.aus != aus:
+            raise ConfigurationError(
+                f"the detector {folder} over the AUs {network.aus}",
+                expected=f"an AU detector over {aus}",
+                do="train one on the same stores with `ausynth train detector`",
+            )
+        critics.append(network)
+    return Auxiliaries(critics=tuple(critics), detectors=tuple(critics))
 
 
 def _space(space: str | list[int] | None) -> tuple[int, ...] | None:

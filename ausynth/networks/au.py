@@ -68,8 +68,13 @@ class AUNet(nn.Module):
 
         Pictures of another size than `image_size` are resized first.
         """
-        found_BA: Tensor = self.head(self.features(images_BCHW)[-1])
-        return found_BA.float()
+        return self.look(images_BCHW)[0]
+
+    def look(self, images_BCHW: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return what `forward` and `features` give, in one pass."""
+        maps = self.features(images_BCHW)
+        found_BA: Tensor = self.head(maps[-1])
+        return found_BA.float(), maps
 
     def features(self, images_BCHW: Tensor) -> list[Tensor]:
         """Return the maps (B, C_l, H_l, W_l) of the three stages, for losses that compare what pictures look like."""

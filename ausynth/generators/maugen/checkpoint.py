@@ -28,6 +28,7 @@ __all__ = [
     "optimizer_tensors",
     "save",
     "set_optimizer",
+    "sync",
 ]
 
 RECORD: Final = "training.json"
@@ -107,7 +108,7 @@ def save(
         save_file({name: each.detach().cpu().contiguous() for name, each in optimizer.items()}, training / _OPTIMIZER)
         (training / _STATE).write_text(json.dumps({"step": step, **state}))
         for path in sorted(aside.rglob("*"), reverse=True):
-            _sync(path)
+            sync(path)
         sync_folder(aside)
         if final.exists():
             shutil.rmtree(final)
@@ -203,7 +204,8 @@ def set_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: M
         optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file or folder to the disk."""
     if path.is_dir():
         sync_folder(path)
         return

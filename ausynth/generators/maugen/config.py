@@ -53,11 +53,15 @@ class MAUGenConfig:
         groups: of the UNet's group norms. With few channels a group, a norm takes out again what the time embedding has
             added to each channel: a UNet this narrow wants fewer groups than the usual 32.
         plain_levels: how many of the coarsest resolutions have no cross-attention.
+        plain_fine: how many of the finest have none: there attention costs most, and conditions come in by the time
+            embedding.
+        scale_shift: whether the time embedding scales and shifts the channels (as in FiLM); else it is added to them.
         unet: a whole configuration of diffusers' UNet2DConditionModel instead of these; its input and
             output channels follow from this configuration all the same.
         token_width: of condition tokens and AU queries (`cross_attention_dim`).
         text: "small" is our own encoder, trained along; "clip" one of transformers, frozen.
         text_length: tokens of a prompt.
+        text_tokens: to how many tokens the small encoder condenses a prompt; None leaves one for each word.
         text_layers, text_buckets: layers and embedding rows of the small encoder.
         identity_tokens: how many tokens a face becomes.
         identity_width: channels of the identity encoder's first layer.
@@ -92,10 +96,13 @@ class MAUGenConfig:
     heads: int = 4
     groups: int = 8
     plain_levels: int = 0
+    plain_fine: int = 0
+    scale_shift: bool = False
     unet: Mapping[str, Any] | None = None
     token_width: int = 128
     text: Text = "small"
     text_length: int = 96
+    text_tokens: int | None = None
     text_layers: int = 2
     text_buckets: int = 1024
     identity_tokens: int = 4
@@ -198,8 +205,21 @@ class MAUGenConfig:
 
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "mini": {},
-    "mini-112": {"image_size": 112, "widths": (128, 192, 192)},
+    "mini": {
+        "widths": (96, 128, 160),
+        "plain_fine": 1,
+        "scale_shift": True,
+        "text_layers": 1,
+        "text_tokens": 8,
+        "tap_size": 8,
+    },
+    "mini-112": {
+        "image_size": 112,
+        "widths": (128, 192, 192),
+        "scale_shift": True,
+        "text_layers": 1,
+        "text_tokens": 8,
+    },
     "sd15": {
         "image_size": 512,
         "codec": "autoencoder",

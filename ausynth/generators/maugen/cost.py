@@ -25,7 +25,7 @@ def flops_of_pass(config: MAUGenConfig) -> int:
         width, size = config.token_width, config.latent_size
         sample, time = torch.empty(1, config.in_channels, size, size), torch.empty(1)
         conditions = {
-            "text": torch.empty(1, config.text_length, width),
+            "text": torch.empty(1, config.text_tokens or config.text_length, width),
             "intensity": torch.empty(1, len(config.aus)),
             "c_au": torch.empty(1, len(config.aus), width),
             "identity": torch.empty(1, config.identity_tokens, width) if config.identity else None,

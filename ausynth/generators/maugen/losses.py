@@ -6,6 +6,8 @@ NaN and counts for nothing; a loss of which nothing is known is 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +17,8 @@ from ausynth.labels import DEFAULT_THRESHOLD
 __all__ = [
     "consensus",
     "directional_loss",
+    "expression_loss",
+    "feature_loss",
     "identity_loss",
     "image_label_loss",
     "masked_denoising_loss",
@@ -99,6 +103,33 @@ def image_label_loss(
         occurrence_BA = occurrence_BA.masked_fill(rejected_B1, float("nan"))
         mean_BA = mean_BA.masked_fill(rejected_B1, float("nan"))
     return occurrence_loss(logits, occurrence_BA) + text_label_loss(intensity, mean_BA)
+
+
+def expression_loss(seen: Tensor, shown: Tensor) -> Tensor:
+    """Return the mean of |D(x_0_hat) - v|^2 over the known intensities (B, A).
+
+    [C] A detector D reads the estimated picture, and the gradient runs into the picture. Squared errors of pixels
+    hardly feel an expression, which moves few of them: this loss feels nothing else.
+
+    Args:
+        seen: what a detector reads off the estimated pictures.
+        shown: v, what the true pictures show; NaN where not known or not asked for.
+    """
+    return text_label_loss(seen, shown)
+
+
+def feature_loss(painted: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
+    """Return the distance of a detector's features of the estimated pictures and the true ones.
+
+    [C] At each place of each feature map (B, C, h, w) the squared distance of the two unit vectors, averaged over
+    places and summed over maps (Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
+    2018, without learned weights). Features of AU detectors change with what tells AUs apart.
+    """
+    total = torch.zeros((), device=painted[0].device)
+    for ours, theirs in zip(painted, true, strict=True):
+        difference = F.normalize(ours.float(), dim=1) - F.normalize(theirs.float().detach(), dim=1)
+        total = total + difference.square().sum(1).mean()
+    return total
 
 
 def directional_loss(generated: Tensor, exemplar: Tensor, prompt: Tensor, neutral: Tensor) -> Tensor:

@@ -62,7 +62,11 @@ class MAUGenModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.text_encoder = None
         if config.text == "small":
             self.text_encoder = SmallText(
-                config.token_width, config.text_length, config.text_layers, config.text_buckets
+                config.token_width,
+                config.text_length,
+                config.text_layers,
+                config.text_buckets,
+                condensed=config.text_tokens,
             )
 
     def start_queries(self, text_encoder: Any) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +17,18 @@ from ausynth.generators.maugen.model import MAUGenModel
 from ausynth.generators.maugen.process import Process
 from ausynth.labels import DEFAULT_THRESHOLD
 
-__all__ = ["Auxiliaries", "Draws", "Objective"]
+__all__ = ["Auxiliaries", "Critic", "Draws", "Objective"]
 
-_UNIFORMS = 8
+_UNIFORMS: Final = 8
+_SHIFT: Final = 2
+
+
+class Critic(Protocol):
+    """A differentiable AU detector."""
+
+    def look(self, images: Tensor, /) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return intensities (B, A) of pictures (B, 3, H, W) in [-1, 1], and feature maps (B, C, h, w) of them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,10 +41,13 @@ class Auxiliaries:
         identity: gives (B, D) face embeddings.
         image_embedding: gives (B, D) embeddings of a CLIP-like encoder.
         text_embedding: gives (B, D) embeddings of what `TextEncoder.tokenize` made, from the same encoder.
-        below: [C] pictures are judged at times below this only, where the estimate of the picture is one.
+        critics: detectors that also give feature maps: of each step's estimates one of them, in turn by
+            chance, reads the expression and compares features with those of the true pictures, at all times.
+        below: [C] for the other losses pictures are judged at times below this only, where the estimate is a picture.
     """
 
     detectors: tuple[Callable[[Tensor], Tensor], ...] = ()
+    critics: tuple[Critic, ...] = ()
     realism: Callable[[Tensor], Tensor] | None = None
     identity: Callable[[Tensor], Tensor] | None = None
     image_embedding: Callable[[Tensor], Tensor] | None = None
@@ -46,7 +58,13 @@ class Auxiliaries:
     def losses(self) -> tuple[str, ...]:
         """Return the names of the losses on pictures that there are networks for."""
         said = self.image_embedding is not None and self.text_embedding is not None
-        there = {"image_label": bool(self.detectors), "identity": self.identity is not None, "text_image": said}
+        there = {
+            "image_label": bool(self.detectors),
+            "identity": self.identity is not None,
+            "text_image": said,
+            "expression": bool(self.critics),
+            "features": bool(self.critics),
+        }
         return tuple(name for name, is_there in there.items() if is_there)
 
 
@@ -174,11 +192,40 @@ class Objective(nn.Module):
         }
         # Each process names the same losses in every step, judged or not: they are averaged over processes by name.
         found |= {name: prediction.new_zeros(()) for name in options.auxiliaries.losses}
+        if not options.auxiliaries.losses:
+            return found
+        painted = wired.codec.decode(wired.process.clean(prediction, noisy, times))
+        if options.auxiliaries.critics:
+            shown = batch["intensity"].masked_fill(drops.aus[:, None], float("nan"))
+            found |= self._criticise(painted, to_signed(batch["images"]), shown, draws.uniform[0, 7:])
         judged = times < options.auxiliaries.below
-        if options.auxiliaries.losses and judged.any():
-            painted = wired.codec.decode(wired.process.clean(prediction, noisy, times)[judged])
-            found |= self._judge(painted, exemplars[judged], out, batch, judged)
+        if judged.any():
+            found |= self._judge(painted[judged], exemplars[judged], out, batch, judged)
         return found
+
+    def _criticise(self, painted: Tensor, true: Tensor, shown: Tensor, uniform: Tensor) -> dict[str, Tensor]:
+        """Return the losses of one critic, which sees both pictures moved alike by a few pixels.
+
+        [C] Moved, lest the network learns to please a detector at the places where its strides look.
+        """
+        _, options = self._wired
+        critics = options.auxiliaries.critics
+        word = int(uniform[0].double() * 2**24)
+        critic = critics[word % len(critics)]
+        down, right = (word // 16 % (2 * _SHIFT + 1), word // 256 % (2 * _SHIFT + 1))
+        size = painted.shape[-1]
+
+        def moved(images: Tensor) -> Tensor:
+            wide = F.pad(images, (_SHIFT,) * 4, mode="replicate")
+            return wide[..., down : down + size, right : right + size]
+
+        with torch.no_grad():
+            _, target = critic.look(moved(true))
+        seen, maps = critic.look(moved(painted))
+        return {
+            "expression": losses.expression_loss(seen, shown),
+            "features": losses.feature_loss(maps, target),
+        }
 
     def _judge(
         self, painted: Tensor, exemplars: Tensor, out: Any, batch: dict[str, Tensor], judged: Tensor

@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from ausynth.errors import ConfigurationError
 from ausynth.generators.maugen.weighting import Adaptive
 
-__all__ = ["TrainOptions"]
+__all__ = ["DEFAULT_WEIGHTS", "TrainOptions"]
+
+DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {
+    "intensity": 0.2,
+    "occurrence": 0.2,
+    "image_label": 0.1,
+    "expression": 0.15,
+    "features": 0.1,
+}
+"""[C] What losses are multiplied by, beside the denoising loss at 1."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ class TrainOptions:
         adaptive: how losses are weighed by their gradients (eq. 11); "none" leaves them at `weights`.
         adaptive_every: [C] steps between two weighings: each costs one more backward for each loss.
         weights: what each loss is multiplied by, 1 where it is not named.
+        first_passes: [C] share of the steps with a first pass, whose label queries condition the second.
         save_every, sample_every, log_every: steps; 0 never (the end is always saved).
         keep: checkpoints that stay.
         bank: people whose identity tokens a checkpoint carries.
@@ -48,7 +58,8 @@ class TrainOptions:
     precision: Literal["auto", "bf16", "no"] = "auto"
     adaptive: Adaptive = "none"
     adaptive_every: int = 10
-    weights: Mapping[str, float] = field(default_factory=lambda: {"intensity": 0.2, "occurrence": 0.2})
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
+    first_passes: float = 0.5
     save_every: int = 500
     sample_every: int = 1000
     log_every: int = 10

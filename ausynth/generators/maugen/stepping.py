@@ -112,7 +112,7 @@ class Stepper:
         config = self.model.maugen
         word = random_bits(self.options.seed, "maugen step", number, self.accelerator.process_index)
         shape = (count, config.latent_channels, config.latent_size, config.latent_size)
-        return Draws.of(int(word >> np.uint64(1)), shape, self.accelerator.device)
+        return Draws.of(int(word >> np.uint64(1)), shape, self.accelerator.device, share=self.options.first_passes)
 
     def agreed(self, mine: bool) -> bool:
         """Return whether all processes say so: what one does and another does not would leave them waiting for ever."""

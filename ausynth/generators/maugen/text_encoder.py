@@ -43,9 +43,13 @@ class SmallText(nn.Module):
         layers: of self-attention.
         buckets: rows of the table.
         heads: of attention.
+        condensed: to how many tokens a text is condensed, which then are the L that are returned: so many learned
+            queries read the words (as in Jaegle et al., "Perceiver IO", 2022). None returns each word's own.
     """
 
-    def __init__(self, width: int, length: int, layers: int, buckets: int, heads: int = 4) -> None:
+    def __init__(
+        self, width: int, length: int, layers: int, buckets: int, heads: int = 4, *, condensed: int | None = None
+    ) -> None:
         super().__init__()
         self.length, self.buckets = length, buckets
         self.words = nn.Embedding(buckets, width)
@@ -56,6 +60,10 @@ class SmallText(nn.Module):
         self.attentions = nn.ModuleList([Attention(width, heads) for _ in range(layers)])
         self.forwards = nn.ModuleList([mlp(width, 2 * width, width) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
+        self.questions, self.reading = None, None
+        if condensed is not None:
+            self.questions = nn.Parameter(torch.randn(condensed, width) * 0.5)
+            self.reading = Attention(width, heads)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return (B, L, 2) int64, -1 where a text has ended."""
@@ -67,7 +75,7 @@ class SmallText(nn.Module):
         return tokens_BL2
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (B, L, D) tokens, and (B, D): their mean over the text's words (over all, where there are none)."""
+        """Return (B, L, D) tokens, and (B, D): the mean over the text's words (over all places, if it has none)."""
         there_BL1 = tokens[..., :1] >= 0
         words_BLD = torch.where(there_BL1, self.words(tokens.clamp_min(0)).sum(-2), self.padding) + self.places
         for number, (attention, forward) in enumerate(zip(self.attentions, self.forwards, strict=True)):
@@ -75,7 +83,10 @@ class SmallText(nn.Module):
             words_BLD = words_BLD + forward(self.norms[2 * number + 1](words_BLD))
         words_BLD = self.norm(words_BLD)
         weight_BL1 = (there_BL1 | ~there_BL1.any(1, keepdim=True)).to(words_BLD.dtype)
-        return words_BLD, (words_BLD * weight_BL1).sum(1) / weight_BL1.sum(1)
+        mean_BD = (words_BLD * weight_BL1).sum(1) / weight_BL1.sum(1)
+        if self.questions is None or self.reading is None:
+            return words_BLD, mean_BD
+        return self.reading(self.questions.expand(len(words_BLD), -1, -1), words_BLD), mean_BD
 
 
 class CLIPText:

@@ -127,7 +127,8 @@ class _Run:
                 part.to(self.accelerator.device)
         self.model.train().requires_grad_(True)
         self.wired = pipeline.wired()
-        objective = Objective(self.model, self.wired, dropping=self.dropping, auxiliaries=auxiliaries)
+        self.auxiliaries = auxiliaries or Auxiliaries()
+        objective = Objective(self.model, self.wired, dropping=self.dropping, auxiliaries=self.auxiliaries)
         self.stepper = Stepper(objective, options, self.accelerator, resumed)
 
     def _require_same(self, state: Mapping[str, Any]) -> None:
@@ -270,6 +271,8 @@ class _Run:
             "options": asdict(self.options),
             "dropping": asdict(self.dropping),
             "losses": dict(self.losses),
+            "critics": len(self.auxiliaries.critics),
+            "crop": self.data.crop,
             "data": self.data.record,
             "trained_on": list(self.data.trained_on),
             "held_out": list(self.data.hold_out),

@@ -37,9 +37,10 @@ def build_unet(config: MAUGenConfig) -> Any:
     if config.unet is not None:
         facts = {name: value for name, value in config.unet.items() if not name.startswith("_")}
         return UNet2DConditionModel.from_config({**facts, **channels, "cross_attention_dim": config.token_width})
-    levels, plain = len(config.widths), config.plain_levels
-    down = ["CrossAttnDownBlock2D"] * (levels - plain) + ["DownBlock2D"] * plain
-    up = ["UpBlock2D"] * plain + ["CrossAttnUpBlock2D"] * (levels - plain)
+    fine, coarse = config.plain_fine, config.plain_levels
+    attentive = len(config.widths) - fine - coarse
+    down = ["DownBlock2D"] * fine + ["CrossAttnDownBlock2D"] * attentive + ["DownBlock2D"] * coarse
+    up = ["UpBlock2D"] * coarse + ["CrossAttnUpBlock2D"] * attentive + ["UpBlock2D"] * fine
     return UNet2DConditionModel(
         sample_size=config.latent_size,
         down_block_types=tuple(down),
@@ -49,6 +50,7 @@ def build_unet(config: MAUGenConfig) -> Any:
         attention_head_dim=config.heads,  # diffusers' name for the number of heads
         cross_attention_dim=config.token_width,
         norm_num_groups=config.groups,
+        resnet_time_scale_shift="scale_shift" if config.scale_shift else "default",
         **channels,
     )
 

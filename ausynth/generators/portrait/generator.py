@@ -50,8 +50,9 @@ class PortraitGenerator:
         bank: the folder of a face bank, as `ausynth faces build` makes it, or an open one.
         image_size: height and width in pixels, 32 or more.
         supersample: points a pixel in each direction, 1-4.
-        blend: whether an identity number stands for a new person, mixed from two or three of the bank; False shows the
+        blend: whether an identity number stands for a new person, mixed from several of the bank; False shows the
             people of the bank as they are.
+        mixed: (least, most) of how many people of the bank a new person is mixed, 2-4 each.
         yaw, pitch, roll: standard deviation of the head's pose in degrees; 0 keeps it straight. |yaw| stays within 20.
         distance: (least, most) of the camera from the face in centimetres.
         jitter: standard deviation of the face's place and size in the picture, as a share of it.
@@ -84,6 +85,7 @@ class PortraitGenerator:
         *,
         supersample: int = 1,
         blend: bool = True,
+        mixed: tuple[int, int] = (2, 3),
         yaw: float = 10.0,
         pitch: float = 6.0,
         roll: float = 5.0,
@@ -104,6 +106,7 @@ class PortraitGenerator:
             "image_size": check.whole("image_size", image_size, 32, 4096),
             "supersample": check.whole("supersample", supersample, 1, 4),
             "blend": check.flag("blend", blend),
+            "mixed": tuple(check.whole("mixed", number, 2, 4) for number in check.span("mixed", mixed, 2, 4)),
             "yaw": check.within("yaw", yaw, 0, 20),
             "pitch": check.within("pitch", pitch, 0, 20),
             "roll": check.within("roll", roll, 0, 30),
@@ -141,7 +144,13 @@ class PortraitGenerator:
         if points <= 64:
             shrink = 1
         self._studio = Studio(
-            self.bank, self._shaper, blend=blend, asymmetry=asymmetry, texture_size=texture, shrink=shrink
+            self.bank,
+            self._shaper,
+            blend=blend,
+            mixed=options["mixed"],
+            asymmetry=asymmetry,
+            texture_size=texture,
+            shrink=shrink,
         )
         recipe = [self.name, self.look, _VERSION, head.fingerprint, self.bank.fingerprint, options]
         self.fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]

@@ -76,16 +76,25 @@ class Studio:
         bank: the people.
         shaper: of the head.
         blend: whether identity numbers stand for mixed people; else for people of the bank.
+        mixed: (least, most) how many people of the bank a mixed person is made of.
         asymmetry: standard deviation of the difference in strength between a person's two sides.
         texture_size: height and width of the texture, a half, a quarter ... of the bank's.
         shrink: how often the photograph's size is halved.
     """
 
     def __init__(
-        self, bank: FaceBank, shaper: Shaper, *, blend: bool, asymmetry: float, texture_size: int, shrink: int
+        self,
+        bank: FaceBank,
+        shaper: Shaper,
+        *,
+        blend: bool,
+        mixed: tuple[int, int],
+        asymmetry: float,
+        texture_size: int,
+        shrink: int,
     ) -> None:
         self._bank, self._shaper, self._blend, self._asymmetry = bank, shaper, blend, asymmetry
-        self._size, self._shrink = texture_size, shrink
+        self._mixed, self._size, self._shrink = mixed, texture_size, shrink
         self._people: OrderedDict[int, Known] = OrderedDict()
         self._sitters: OrderedDict[int, Sitter] = OrderedDict()
         self._lock = threading.Lock()
@@ -100,7 +109,7 @@ class Studio:
         draw = stream("person", identity)
         base = int(draw.integers(people))
         others = [n for n in self._alike(base) if n != base]
-        count = min(len(others), int(draw.integers(1, 3)))
+        count = min(len(others), int(draw.integers(self._mixed[0] - 1, self._mixed[1])))
         chosen = tuple(int(n) for n in draw.choice(others, count, replace=False))
         total = draw.uniform(*_SHARES)
         parts = draw.dirichlet(np.full(count, 4.0)) * total
