@@ -107,6 +107,7 @@ def check_machine() -> MachineCheck:
             broken.append(package)
     facts = {"platform": platform.platform(terse=True), "cores": str(_cores()), "GPU": _gpu(), "cache": _cache()}
     facts["faces compared by"] = _encoder()
+    facts |= _automatic()
     return MachineCheck(versions, tuple(broken), facts)
 
 
@@ -260,6 +261,20 @@ def _gpu() -> str:
         return "Apple (MPS)" if torch.backends.mps.is_available() else "none"
     except Exception as error:  # a broken driver raises anything
         return f"none: {_one_line(error)}"
+
+
+def _automatic() -> dict[str, str]:
+    """Return what generator="auto" stands for, and for BP4D's AUs where that is another."""
+    from ausynth.generators.automatic import resolve_auto
+
+    try:
+        chosen, bp4d = resolve_auto(facs.DISFA_12), resolve_auto(facs.BP4D_12)
+    except AusynthError as error:
+        return {"generator auto": f"cannot be: {_one_line(error)}"}
+    facts = {"generator auto": f"{chosen.name}: {chosen.why}"}
+    if bp4d.name != chosen.name:
+        facts["... for BP4D's AUs"] = f"{bp4d.name}: {bp4d.why}"
+    return facts
 
 
 def _encoder() -> str:

@@ -20,6 +20,7 @@ from ausynth.assembly import IDENTITY_SPAN, Assembler, Batch
 from ausynth.balancing import Wanted
 from ausynth.errors import ConfigurationError, require_whole
 from ausynth.gates.judges import Gate
+from ausynth.generators.automatic import asked_for, is_auto, resolve_auto
 from ausynth.generators.base import Generator
 from ausynth.guarding import Guard, HeldOut, open_guard, open_people, refuse_trained_on
 from ausynth.prefetch import prefetch
@@ -36,7 +37,7 @@ from ausynth.sources.base import Source
 from ausynth.sources.crop import Align
 from ausynth.sources.opening import People, Root, distinct_names, open_real, resolve_aus
 from ausynth.sources.opening_prepared import use_prepared
-from ausynth.sources.opening_synthetic import CacheMode, OpenFaces, open_faces
+from ausynth.sources.opening_synthetic import CacheMode, OpenFaces, open_chosen, open_faces
 from ausynth.sources.real import OnError
 from ausynth.sources.side import SyntheticSide
 from ausynth.sources.synthetic import Exhausted, SyntheticSource
@@ -81,7 +82,9 @@ class MixedStream(IterableDataset[Any]):
         root: the real set's folder, or {"disfa": folder, "bp4d": folder}; default AUSYNTH_DISFA_ROOT and so on.
         weights: how often each of several real sources is chosen; default in proportion to their sizes.
         generator: a name for `load_generator`, its options ({"look": "portrait", "bank": FOLDER}), a `Generator`, or
-            None: show what is in `cache`, and make nothing.
+            None: show what is in `cache`, and make nothing. "auto" is the MAUGen that comes with the package where it
+            has passed its gate with a judge and knows all AUs of `aus`, else the renderer; or what has filled the cache
+            (`ausynth.generators.resolve_auto`). `stats()` says which, and why; the plan is that of what it stands for.
         balance: what the labels of the mixture aim at: "soft" (rare AUs often enough, real frames nearly as they are),
             "hard" (rates of .3 to .5, AUs independent), "natural", "uniform", a `samplers.Target`, a `samplers.Balance`
             of `samplers.calibrate`; None: real frames once each before any comes again, and synthetic label vectors of
@@ -152,7 +155,7 @@ class MixedStream(IterableDataset[Any]):
         *,
         root: Root | Mapping[str, Root] | None = None,
         weights: Sequence[float] | None = None,
-        generator: str | Mapping[str, Any] | Generator | None = "rendered",
+        generator: str | Mapping[str, Any] | Generator | None = "auto",
         balance: Wanted = "soft",
         sampler: LabelSampler | None = None,
         hold_out: People | None = None,
@@ -209,15 +212,18 @@ class MixedStream(IterableDataset[Any]):
         self.rank, self.world_size = place_among_ranks(rank, world_size)
         self.batch_size, self.steps_per_epoch, self.as_tuple = batch_size, steps_per_epoch, as_tuple
 
+        given: dict[str, Any] = {"cache": cache, "mode": cache_mode, "codec": cache_codec, "gates": gates}
+        # What "auto" stands for depends on the AUs that are asked for; all else is refused before anything is read.
+        waits = is_auto(generator) and synthetic is None
         faces = OpenFaces()
-        if share > 0:
-            faces = open_faces(
-                generator, image_size, cache=cache, mode=cache_mode, codec=cache_codec, synthetic=synthetic, gates=gates
-            )
-        self.generator = faces.generator
+        if share > 0 and not waits:
+            faces = open_faces(generator, image_size, synthetic=synthetic, **given)
         opened = open_real(
             real, root=root, hold_out=hold_out, keep=keep, fold=fold, threshold=threshold, align=align, thin=thin
         )
+        if share > 0 and waits:
+            faces = open_chosen(resolve_auto(asked_for(aus, opened), cache=cache), image_size, **given)
+        self.generator, self._why = faces.generator, faces.why
         held_out = HeldOut.of(real, opened, hold_out=hold_out, keep=keep, fold=fold)
         refuse_trained_on(faces, held_out)
         self.guard: LeakageGuard | None = None
@@ -482,11 +488,14 @@ class MixedStream(IterableDataset[Any]):
 
         Stages: `wait` (the loop waited for a batch), `read` (files), `decode`, `cache` (stored faces), `generate`,
         `transform`, `assemble` (the rest of making a batch: labels, crops, copies). `rejected` counts synthetic
-        pictures that were drawn again, `gates` what gates did. With a guard, `guard` says how many faces were checked
+        pictures that were drawn again, `gates` what gates and readers of labels did, `generator` what makes the
+        synthetic faces, and why where that was left to "auto". With a guard, `guard` says how many faces were checked
         and rejected, in how many none was found, and quantiles of the nearest cosines. In `DataLoader` workers each
         process has its own.
         """
-        return self._assembler.report()
+        made = self.generator
+        who = None if made is None else {"name": made.name, "fingerprint": made.fingerprint, "why": self._why}
+        return {**self._assembler.report(), "generator": who}
 
     @property
     def skipped(self) -> dict[str, int]:

@@ -309,7 +309,7 @@ def test_from_warmup_through_training_to_a_stream(tmp_path: Path) -> None:
     stream = ausynth.MixedStream(
         real=None,
         ratio=1,
-        generator=ausynth.load_generator(out, "cpu", steps=1, block_size=4),
+        generator=ausynth.load_generator(out, "cpu", steps=1, block_size=4, least_confidence=0),
         batch_size=4,
         balance=None,
     )

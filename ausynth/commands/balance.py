@@ -57,10 +57,10 @@ def balance(
     generator: Annotated[
         str,
         typer.Option(
-            metavar="NAME|none",
+            metavar="auto|rendered|maugen|FOLDER|none",
             help="What is asked for synthetic faces; none: one that shows any AU, exactly as asked.",
         ),
-    ] = "rendered",
+    ] = "auto",
     synthetic: Annotated[
         Path | None,
         typer.Option(metavar="POOL", help="A finished store of faces to weigh instead, by what they show."),

@@ -38,7 +38,7 @@ def bench(
     disfa_root: DISFARoot = None,
     bp4d_root: BP4DRoot = None,
     ratio: Ratio = 0.5,
-    generator: GeneratorName = "rendered",
+    generator: GeneratorName = "auto",
     image_size: ImageSize = 112,
     batch_size: Annotated[int, typer.Option(help="Samples of a batch.")] = 64,
     batches: Annotated[int, typer.Option(min=1, help="How many batches are timed.")] = 50,

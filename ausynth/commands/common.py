@@ -40,7 +40,13 @@ RealSets = Annotated[
     list[str] | None, typer.Option("--real", metavar="disfa|bp4d|none", help="Real data sets, repeated or with commas.")
 ]
 Ratio = Annotated[float, typer.Option(help="Share of synthetic samples, 0 to 1.")]
-GeneratorName = Annotated[str, typer.Option(help="What makes the synthetic faces.")]
+GeneratorName = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|rendered|maugen|FOLDER",
+        help="What makes the synthetic faces; auto: the best that is there, as `ausynth doctor` says.",
+    ),
+]
 Look = Annotated[
     str | None,
     typer.Option("--look", metavar="procedural|portrait", help="Of the generator 'rendered': what it draws."),
@@ -56,10 +62,12 @@ def chosen_generator(name: Any, look: str | None, bank: Path | None) -> Any:
 
     >>> chosen_generator("rendered", "portrait", Path("bank"))
     {'name': 'rendered', 'look': 'portrait', 'bank': 'bank'}
+
+    A look is the renderer's: with one, "auto" is the renderer.
     """
     if look is None and bank is None:
         return name
-    options = dict(name) if isinstance(name, Mapping) else {"name": name}
+    options = dict(name) if isinstance(name, Mapping) else {"name": "rendered" if name == "auto" else name}
     # A bank is what the portrait look shows: asked for one, nobody wants the other look.
     options["look"] = look if look is not None else options.get("look", "portrait")
     if bank is not None:

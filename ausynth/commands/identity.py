@@ -55,7 +55,7 @@ def report(
         list[str] | None, typer.Option(metavar="P1|SN001|...", help="Parts or subjects that are tested on.")
     ] = None,
     fold: Annotated[str | None, typer.Option(help="A fold by another code base's name, such as megraph:1.")] = None,
-    generator: GeneratorName = "rendered",
+    generator: GeneratorName = "auto",
     image_size: ImageSize = 112,
     cache: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="A cache of that generator: faces are taken from it.")

@@ -50,7 +50,7 @@ def preview(
     disfa_root: DISFARoot = None,
     bp4d_root: BP4DRoot = None,
     ratio: Ratio = 0.5,
-    generator: GeneratorName = "rendered",
+    generator: GeneratorName = "auto",
     look: Look = None,
     bank: BankFolder = None,
     image_size: ImageSize = 112,

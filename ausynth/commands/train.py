@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ausynth.commands.common import label_space, split_names
-from ausynth.commands.train_networks import detector
+from ausynth.commands.train_networks import detector, identity, realism
+from ausynth.commands.train_verifier import verifier
 from ausynth.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ train = typer.Typer(
     help="Train a generator on stored faces, or the small networks that look at its pictures.", no_args_is_help=True
 )
 train.command()(detector)
+train.command()(verifier)
+train.command()(identity)
+train.command()(realism)
 
 
 @train.command()

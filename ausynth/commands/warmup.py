@@ -69,7 +69,10 @@ def warmup(
     disfa_root: DISFARoot = None,
     bp4d_root: BP4DRoot = None,
     ratio: Annotated[float | None, typer.Option(help="Share of synthetic samples, 0 to 1.")] = None,
-    generator: Annotated[str | None, typer.Option(help="What makes the synthetic faces.")] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(metavar="auto|rendered|maugen|FOLDER", help="What makes the synthetic faces [default: auto]"),
+    ] = None,
     look: Look = None,
     bank: BankFolder = None,
     image_size: Annotated[int | None, typer.Option(help="Height and width in pixels.")] = None,
@@ -127,7 +130,7 @@ def warmup(
     options = read_options(config) if config is not None else {}
     options |= {name: value for name, value in flags.items() if value is not None}
     if look is not None or bank is not None:
-        options["generator"] = chosen_generator(options.get("generator", "rendered"), look, bank)
+        options["generator"] = chosen_generator(options.get("generator", "auto"), look, bank)
     if real is not None:
         options["real"] = real_sets(real)
     if balance is not None:

@@ -8,13 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from ausynth import facs
 from ausynth.errors import ConfigurationError
+from ausynth.generators.automatic import AUTO, Chosen, resolve_auto
 from ausynth.generators.base import Conditions, Generated, Generator
 
-__all__ = ["GENERATORS", "LOOKS", "Conditions", "Generated", "Generator", "load_generator"]
+__all__ = [
+    "GENERATORS",
+    "LOOKS",
+    "Chosen",
+    "Conditions",
+    "Generated",
+    "Generator",
+    "load_generator",
+    "resolve_auto",
+]
 
-GENERATORS: Final = ("rendered", "maugen")
-"""The names that `load_generator` knows; "maugen" needs the path of a checkpoint."""
+GENERATORS: Final = (AUTO, "rendered", "maugen")
+"""The names that `load_generator` knows; "auto" is one of the others, see `resolve_auto`."""
 
 LOOKS: Final = ("procedural", "portrait")
 """What the generator "rendered" draws: a head painted by code, or people of a face bank."""
@@ -29,10 +40,11 @@ def load_generator(name_or_path: str | os.PathLike[str], device: str | None = No
     Args:
         name_or_path: a name in `GENERATORS`, or the folder of a checkpoint that `ausynth train` made.
         device: where it runs: "cpu", "cuda", "cuda:1", or None for the best there is. "rendered" runs on the CPU.
-        options: of the generator. Those of "rendered" are `look`, one of `LOOKS`, and what that look's class takes:
+        options: of the generator. "auto" takes image_size, for a generator that draws at any size, and aus, the label
+            space that it must know. Those of "rendered" are `look`, one of `LOOKS`, and what that look's class takes:
             `rendered.RenderedGenerator` for "procedural" (the default), `portrait.PortraitGenerator` for "portrait",
-            which needs `bank`, the folder of a face bank. Those of "maugen" (path=FOLDER among them) and of a folder
-            are those of `maugen.generator.MAUGenGenerator`.
+            which needs `bank`, the folder of a face bank. Those of "maugen" (path=FOLDER among them; without it, it is
+            the weights that come with the package) and of a folder are those of `maugen.generator.MAUGenGenerator`.
 
     Raises:
         ConfigurationError: unknown name, unknown option, a value out of its range, a device it cannot run on, no
@@ -41,6 +53,8 @@ def load_generator(name_or_path: str | os.PathLike[str], device: str | None = No
         MissingAssetError: the portrait look's head model was never imported.
         StoreError: the checkpoint is damaged.
     """
+    if name_or_path == AUTO:
+        return _automatic(device, options)
     if name_or_path == "rendered":
         return _rendered(device, options)
     if name_or_path != "maugen":
@@ -51,15 +65,35 @@ def load_generator(name_or_path: str | os.PathLike[str], device: str | None = No
             )
         options = {"path": name_or_path, **options}
     elif "path" not in options:
-        raise ConfigurationError(
-            "generator 'maugen' without a checkpoint",
-            expected="path=FOLDER, or that folder instead of the name",
-            do="train one with `ausynth train maugen`; none comes with this version",
-        )
+        from ausynth.generators.maugen.shipped import shipped
+
+        folder = shipped()
+        if folder is None:
+            raise ConfigurationError(
+                "generator 'maugen' without a checkpoint, and none came with this installation",
+                expected="path=FOLDER, or that folder instead of the name",
+                do="train one with `ausynth train maugen`",
+            )
+        options = {"path": folder, **options}
     from ausynth.generators.maugen.generator import MAUGenGenerator
 
     _require_known("generator 'maugen'", MAUGenGenerator, options)
     return MAUGenGenerator(device=device, **options)
+
+
+def _automatic(device: str | None, options: dict[str, Any]) -> Generator:
+    unknown = sorted(set(options) - {"image_size", "aus"})
+    if unknown:
+        raise ConfigurationError(
+            f"generator 'auto' with {', '.join(unknown)}",
+            expected="image_size and aus: whatever else there is belongs to one of the generators",
+            do="name the generator: 'rendered' or 'maugen'",
+        )
+    aus = options.pop("aus", None)
+    chosen = resolve_auto(None if aus is None else facs.label_space(aus))
+    if chosen.name == "rendered":
+        return load_generator(chosen.name, **options)
+    return load_generator(chosen.name, device)
 
 
 def _rendered(device: str | None, options: dict[str, Any]) -> Generator:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ausynth.errors import ConfigurationError
+from ausynth.generators.automatic import is_auto
 
 __all__ = ["OpenStream", "StreamOptions", "WarmStream", "read_options"]
 
@@ -97,7 +98,7 @@ class StreamOptions:
 
     def resolved(self, stream: WarmStream) -> StreamOptions:
         """Return the options with a generator that was left to the library ("auto") as it came out in `stream`."""
-        if self.options.get("generator") != "auto":
+        if not is_auto(self.options.get("generator", "auto")):
             return self
         name: str = stream.generator.name  # type: ignore[attr-defined]  # a MixedStream, which `__call__` opened
         return StreamOptions({**self.options, "generator": name})

@@ -18,6 +18,7 @@ __all__ = ["AUNet", "resized"]
 class AUNet(nn.Module):
     """Reads action units: pictures in, intensities out, differentiable with respect to both weights and pictures.
 
+    >>> import torch
     >>> network = AUNet("residual", (1, 12), image_size=64)
     >>> network(torch.zeros(3, 3, 64, 64)).shape
     torch.Size([3, 2])

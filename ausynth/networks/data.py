@@ -61,7 +61,9 @@ class FaceSet:
     Attributes:
         images: (N, S + 2 margin, S + 2 margin, 3) uint8.
         labels: of all N.
-        identity: (N,) who each shows.
+        identity: (N,) the identity number of whom each shows.
+        person: (N,) who that is, from 0: the same number in stores of one generator is one person, in stores of two
+            generators it is two.
         margin: pixels around the view.
         record: what is to be remembered of the stores, as JSON.
     """
@@ -69,6 +71,7 @@ class FaceSet:
     images: Pixels
     labels: Labels
     identity: Integers
+    person: Integers
     margin: int
     record: list[dict[str, Any]]
 
@@ -82,7 +85,9 @@ class FaceSet:
 
     def rows(self, rows: NDArray[Any]) -> FaceSet:
         """Return the chosen ones: row numbers or a bool (N,)."""
-        return FaceSet(self.images[rows], self.labels[rows], self.identity[rows], self.margin, self.record)
+        return FaceSet(
+            self.images[rows], self.labels[rows], self.identity[rows], self.person[rows], self.margin, self.record
+        )
 
     def views(self, rows: NDArray[Any] | slice = slice(None)) -> Pixels:
         """Return the views (B, S, S, 3) uint8 themselves, in the middle of the pictures."""
@@ -106,6 +111,7 @@ def read_faces(
     crop: float = 1.0,
     margin: int = 0,
     aus: Sequence[int] | None = None,
+    labelled: bool = True,
     most: int | None = None,
     show: Callable[[int, int], None] | None = None,
 ) -> FaceSet:
@@ -117,6 +123,7 @@ def read_faces(
         crop: the middle share of each picture that is the view, above 0 and up to 1.
         margin: pixels kept around the view, at its scale; fewer where the picture ends before.
         aus: the label space; default the union of the stores'.
+        labelled: whether at least one picture must have a label that is wanted.
         most: at most so many pictures, evenly from all.
         show: is called with how many are read, of how many.
 
@@ -153,12 +160,16 @@ def read_faces(
             if show is not None:
                 show(at, total)
     known = Labels.concatenate(labels)
-    if not known.mask.any():
+    if labelled and not known.mask.any():
         raise ConfigurationError(
             f"no picture is labelled with any of the AUs {space}",
             expected=f"stores of these AUs; theirs are {[store.recipe.aus for store in stores]}",
         )
-    return FaceSet(images, known, np.concatenate(identity), margin, record)
+    numbers = np.concatenate(identity)
+    made_by = np.unique([store.recipe.fingerprint for store in stores], return_inverse=True)[1].reshape(-1)
+    pairs = np.stack([np.repeat(made_by, [len(each) for each in places]), numbers])
+    person = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+    return FaceSet(images, known, numbers, person.astype(np.int64), margin, record)
 
 
 def _ordered(store: Store) -> Integers:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ausynth.errors import ConfigurationError
@@ -67,9 +68,7 @@ def train_detector(
         )
     chosen = np.flatnonzero(~out_N)
     known = faces.labels[chosen]
-    with np.errstate(invalid="ignore"):
-        variance_A = np.nan_to_num(np.nanvar(known.intensity, axis=0), nan=1).clip(0.05)
-    scale_A = torch.from_numpy((1 / variance_A / (1 / variance_A).mean()).astype(np.float32))
+    scale_A = torch.from_numpy(_scales(known.intensity))
     cumulative = np.cumsum(faces.rows_weights(chosen, oversample))
     truth = torch.from_numpy(faces.labels.intensity)
     look = Augment() if augment is None else augment
@@ -104,3 +103,11 @@ def train_detector(
         "held_out": None if scores is None else scores.to_json(),
     }
     return trained, fitted, scores, record
+
+
+def _scales(intensity_NA: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return (A,) one by the variance of each AU's known intensities, with the mean 1."""
+    masked_NA = np.ma.masked_invalid(intensity_NA.astype(np.float64))
+    variance_A = np.ma.filled(masked_NA.var(axis=0), 1.0).clip(0.05)
+    scales: NDArray[np.float32] = (1 / variance_A / (1 / variance_A).mean()).astype(np.float32)
+    return scales

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ausynth.durable import sync_folder
 from ausynth.errors import AusynthError, ConfigurationError, StoreError
 from ausynth.networks.au import AUNet
+from ausynth.networks.heads import IdentityNet, RealismNet
 
 __all__ = ["fingerprint", "load", "load_record", "save"]
 
@@ -133,4 +134,4 @@ def _stored(tensor: Tensor, half: bool) -> Tensor:
 
 
 def _kinds() -> dict[str, Any]:
-    return {"au": AUNet}
+    return {"au": AUNet, "identity": IdentityNet, "realism": RealismNet}

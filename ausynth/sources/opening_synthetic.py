@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ausynth.errors import ConfigurationError, StoreError
 from ausynth.gates.judges import Gate
 from ausynth.gates.named import through_gates
+from ausynth.generators.automatic import Chosen, warn_if_slow
 from ausynth.generators.base import Generator
 from ausynth.generators.stored import StoredGenerator
 from ausynth.samplers.base import LabelSampler
@@ -27,7 +28,7 @@ from ausynth.store import Store
 if TYPE_CHECKING:
     from ausynth.samplers.leakage import LeakageGuard
 
-__all__ = ["CacheMode", "OpenFaces", "as_bytes", "open_faces"]
+__all__ = ["CacheMode", "OpenFaces", "as_bytes", "open_chosen", "open_faces"]
 
 CacheMode = Literal["read", "readwrite"]
 
@@ -42,11 +43,13 @@ class OpenFaces:
         generator: what makes them, or stands in for what made them.
         store: the cache.
         pool: a finished store, shown as it is.
+        why: this generator, where the choice was left to the library.
     """
 
     generator: Generator | None = None
     store: Store | None = None
     pool: Store | None = None
+    why: str = ""
 
     @property
     def aus(self) -> tuple[int, ...]:
@@ -170,6 +173,13 @@ def open_faces(
         if codec is None:  # a store says how it keeps pictures; all else must agree
             wanted = recipe_of(opened, there.codec, there.quality)
     return OpenFaces(opened, Store.create(folder, wanted))
+
+
+def open_chosen(chosen: Chosen, image_size: int, **given: Any) -> OpenFaces:
+    """Return what `open_faces` gives for the generator that "auto" stands for; warn where training will wait for it."""
+    faces = replace(open_faces(chosen.name, image_size, **given), why=chosen.why)
+    warn_if_slow(faces.generator, cached=given.get("cache") is not None)
+    return faces
 
 
 def as_bytes(limit: int | str | None) -> int | None:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import torch
@@ -16,15 +16,21 @@ from ausynth import facs
 from ausynth.errors import ConfigurationError, StoreError, require_whole
 from ausynth.generators.base import Conditions, Generated
 from ausynth.generators.maugen import checkpoint
+from ausynth.generators.maugen.labelling import Reader, masked, open_verifier
 from ausynth.generators.maugen.pipeline import MAUGenPipeline
+from ausynth.generators.maugen.shipped import FIGURES, VERIFIER
 from ausynth.generators.maugen.wording import Describe, name_of, named, wording_fingerprint
 from ausynth.labels import Labels
 from ausynth.schedule import random_bits
+from ausynth.stats import Stats
 
 __all__ = ["MAUGenGenerator"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Raised with every change that alters a bit of a picture: it is part of the fingerprint."""
+
+_BESIDE: Final = (VERIFIER, FIGURES, "realism")
+"""What lies in a checkpoint's folder and decides no picture."""
 
 
 class MAUGenGenerator:
@@ -34,14 +40,18 @@ class MAUGenGenerator:
     >>> smile = np.array([[4.0 if au == 12 else 0 for au in generator.aus]])  # doctest: +SKIP
 
     An identity is a number, and a mixture of people of the checkpoint's bank (`People`). Pictures of a block depend on
-    each other by rounding alone.
+    each other by rounding alone. Labels say what networks read in the finished pictures, and not what was asked.
 
     Args:
         path: of a checkpoint or training folder.
         device: "cpu", "cuda", "cuda:1", or None for CUDA where there is any.
         steps: of the solver.
         guidance: scale of classifier-free guidance; 1 is none, and twice as fast.
-        readings: how many noised copies a label is read from.
+        labels: who reads them: "verifier", networks that come with the checkpoint and know nothing but the picture;
+            "decoder", its own label decoder, on noised copies of the picture and without hearing the request; "auto"
+            is the verifier where there is one.
+        least_confidence: entries of less confidence are masked, as unknown; 0 masks none.
+        readings: how many noised copies the decoder reads a label from.
         block_size: how many pictures are made together.
         precision: "bf16" or "no" (float32); "auto" is bf16 on CUDA.
         describe: makes a prompt of intensities where none is given; default the words that it was trained with.
@@ -53,9 +63,12 @@ class MAUGenGenerator:
         record: what the checkpoint says of its training.
         reads_prompts: whether it knows the words of `ausynth.text`.
         describe: makes a prompt of intensities, where none is given.
+        folder: of the checkpoint.
+        verifier: what reads the labels, None where the decoder does.
 
     Raises:
-        ConfigurationError: no checkpoint there, one of another label space or without a bank, an option out of range.
+        ConfigurationError: no checkpoint there, one of another label space or without a bank or without the verifier
+            that is asked for, an option out of range.
         StoreError: a file of the checkpoint is missing or damaged.
     """
 
@@ -69,6 +82,8 @@ class MAUGenGenerator:
         *,
         steps: int = 8,
         guidance: float = 2.0,
+        labels: Reader = "auto",
+        least_confidence: float = 0.6,
         readings: int = 2,
         block_size: int = 16,
         precision: Literal["auto", "bf16", "no"] = "auto",
@@ -82,8 +97,13 @@ class MAUGenGenerator:
                 f"guidance={guidance!r}, precision={precision!r}",
                 expected="guidance from 0 to 20; precision 'auto', 'bf16' or 'no'",
             )
+        if labels not in get_args(Reader) or not 0 <= least_confidence < 1:
+            raise ConfigurationError(
+                f"labels={labels!r}, least_confidence={least_confidence!r}",
+                expected="labels 'auto', 'verifier' or 'decoder'; least_confidence from 0 to below 1",
+            )
         self.device = str(_device(device))
-        folder = _folder(path)
+        self.folder = folder = _folder(path)
         self.pipeline = _load(folder)
         config = self.pipeline.maugen
         if aus is not None and facs.label_space(aus) != config.aus:
@@ -99,7 +119,11 @@ class MAUGenGenerator:
         self.licence = "painted by a network trained on: " + ("; ".join(licences) if licences else "unknown")
         self.describe = describe or named(self.record.get("wording", "plain"))
         self.reads_prompts = name_of(self.describe) == "text"
-        self._steps, self._guidance, self._readings = steps, guidance, readings
+        self.verifier = open_verifier(folder, labels, config.aus, least_confidence)
+        if self.verifier is not None:
+            self.verifier.to(self.device)
+        self._least, self._stats = least_confidence, Stats()
+        self._steps, self._guidance, self._readings = steps, guidance, 0 if self.verifier else readings
         half = precision == "bf16" or (precision == "auto" and self.device.startswith("cuda"))
         self._half = half
         if config.identity and self.pipeline.people is None:
@@ -110,7 +134,9 @@ class MAUGenGenerator:
             )
         self.pipeline.to(self.device)
         self.pipeline.set_progress_bar_config(disable=True)
-        options = [steps, float(guidance), readings, block_size, half, wording_fingerprint(self.describe)]
+        read = [self._readings] if self.verifier is None else [self.verifier.fingerprint]
+        options: list[Any] = [steps, float(guidance), read, float(least_confidence), block_size, half]
+        options.append(wording_fingerprint(self.describe))
         self.fingerprint = _fingerprint(folder, [self.name, _VERSION, *options])
 
     def generate(self, conditions: Conditions) -> Generated:
@@ -136,6 +162,11 @@ class MAUGenGenerator:
             labels.append(said)
         return Generated(np.concatenate(images), Labels.concatenate(labels))
 
+    def counts(self) -> dict[str, int]:
+        """Return how many label entries were read in this process, and how many of them were masked as uncertain."""
+        counts: dict[str, int] = self._stats.snapshot()["counts"]
+        return counts
+
     def _block(self, conditions: Conditions) -> tuple[NDArray[np.uint8], Labels]:
         prompts = conditions.prompt
         if prompts is None:
@@ -157,7 +188,17 @@ class MAUGenGenerator:
                 readings=self._readings,
                 output_type="np",
             )
-        return made.images, made.labels
+        return made.images, self._said(made.images, made.labels)
+
+    def _said(self, images: NDArray[np.uint8], decoded: Labels) -> Labels:
+        """Return the labels that pictures carry, uncertain entries masked; `decoded` are the decoder's."""
+        if self.verifier is None:
+            reader, labels = "decoder", masked(decoded, self._least)
+        else:
+            reader, labels = "verifier", self.verifier.read(images).project(self.aus)
+        unknown = int((~labels.mask).sum())
+        self._stats.count([(f"{reader}: entries", labels.mask.size), (f"{reader}: masked", unknown)])
+        return labels
 
 
 def _device(name: str | None) -> torch.device:
@@ -201,15 +242,20 @@ def _load(folder: Path) -> MAUGenPipeline:
         for parameter in () if part is None else part.parameters():
             # Into memory of torch's own alignment: how a file's mapping is aligned would decide how sums are
             # vectorised, and so their last bits.
-            parameter.data = parameter.data.clone()
+            # Released weights are float16; what runs is float32, or autocast.
+            parameter.data = parameter.data.to(torch.float32, copy=True)
     return pipeline
 
 
 def _fingerprint(folder: Path, options: list[Any]) -> str:
-    """Return a hash of all weights and configurations that decide a picture, and of the options."""
+    """Return a hash of all weights and configurations that decide a picture, and of the options.
+
+    Whoever reads the labels has a fingerprint of its own, which is among the options.
+    """
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
     for path in sorted(folder.rglob("*")):
-        if path.suffix in (".safetensors", ".json", ".txt") and "training" not in path.relative_to(folder).parts[0]:
+        top = path.relative_to(folder).parts[0]
+        if path.suffix in (".safetensors", ".json", ".txt") and "training" not in top and top not in _BESIDE:
             digest.update(str(path.relative_to(folder)).encode())
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -144,7 +144,7 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
             generator: a torch generator, one for each sample, or seeds; None draws anew.
             mask: (H, W) or (B, H, W), 1 where to paint: for models that inpaint.
             background: pictures like `identity` of what is kept outside the mask.
-            readings: how many noised copies the labels are read from.
+            readings: how many noised copies the labels are read from; 0 reads none, and knows nothing.
             output_type: "pil" or "np".
 
         Raises:
@@ -177,14 +177,17 @@ class MAUGenPipeline(DiffusionPipeline):  # type: ignore[misc]
                 show=lambda *_: bar.update(),
             )
         images = to_bytes(wired.codec.decode(sampled.latents))
-        # Labels are of the picture that is handed out: clipped to its range and rounded to 8 bits.
-        seen = wired.codec.encode(to_signed(images)) if config.codec == "space-to-depth" else sampled.latents
-        read = read_labels(self.model, wired, seen, [noise.to(device) for noise in more], asked)
+        labels = Labels.unknown(config.aus, count)
+        if readings:
+            # Labels are of the picture that is handed out: clipped to its range and rounded to 8 bits.
+            seen = wired.codec.encode(to_signed(images)) if config.codec == "space-to-depth" else sampled.latents
+            noises = [noise.to(device) for noise in more]
+            labels = labels_of(read_labels(self.model, wired, seen, noises, asked), config.aus)
         pixels = images.cpu().numpy()
         self.maybe_free_model_hooks()
         return MAUGenOutput(
             images=self.numpy_to_pil(pixels / np.float32(255)) if output_type == "pil" else pixels,
-            labels=labels_of(read, config.aus),
+            labels=labels,
             decoded=labels_of(sampled.decoded, config.aus),
         )
 

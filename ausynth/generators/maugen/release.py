@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
@@ -15,22 +15,9 @@ from ausynth.durable import sync_folder
 from ausynth.errors import ConfigurationError
 from ausynth.generators.maugen import checkpoint
 from ausynth.generators.maugen.pipeline import MAUGenPipeline
+from ausynth.generators.maugen.shipped import FIGURES, VERIFIER
 
-__all__ = ["FIGURES", "SHIPPED", "VERIFIER", "release", "shipped"]
-
-SHIPPED: Final = Path(__file__).parent / "weights" / "mini"
-"""The checkpoint that comes with the package."""
-
-FIGURES: Final = "figures.json"
-"""What a judge said of it, as `benchmarks/maugen.py --json` writes it: flat keys."""
-
-VERIFIER: Final = "verifier"
-"""The folder in a checkpoint of the networks that read its labels, see `ausynth.networks.Verifier`."""
-
-
-def shipped() -> Path | None:
-    """Return the folder of the checkpoint that comes with the package, None where it was left out."""
-    return SHIPPED if (SHIPPED / "model_index.json").is_file() else None
+__all__ = ["release"]
 
 
 def release(source: Path, out: Path, *, verifier: Path | None = None, figures: Mapping[str, Any] | None = None) -> Path:
