@@ -124,19 +124,21 @@ def expression_loss(seen: Tensor, shown: Tensor, weight: Tensor) -> Tensor:
 def feature_loss(painted: Sequence[Tensor], true: Sequence[Tensor], weight: Tensor) -> Tensor:
     """Return the distance of a detector's features of the estimated pictures and the true ones.
 
-    [C] At each place of each feature map (B, C, h, w) the squared distance of the two unit vectors, averaged over
-    places and summed over maps (Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
-    2018, without learned weights). Features of AU detectors change with what tells AUs apart.
+    [C] The mean of |phi(x_0_hat) - phi(x_0)|^2 over each feature map (B, C, h, w), as a share of the mean of
+    |phi(x_0)|^2, averaged over maps (after Johnson et al., "Perceptual losses for real-time style transfer", 2016).
+    Features of AU detectors change with what tells AUs apart. Shares are of whole maps: unit vectors at each place, as in LPIPS, have
+    gradients without bound where a ReLU has left almost nothing.
 
     Args:
         painted, true: the maps of the estimated and of the true pictures; no gradient flows into the latter.
         weight: (B,), how much each picture counts.
     """
-    total = torch.zeros((), device=painted[0].device)
+    shares_B = torch.zeros(len(weight), device=weight.device)
     for ours, theirs in zip(painted, true, strict=True):
-        difference = F.normalize(ours.float(), dim=1) - F.normalize(theirs.float().detach(), dim=1)
-        total = total + (weight * difference.square().sum(1).mean((1, 2))).mean()
-    return total
+        target = theirs.float().detach()
+        square_B = (ours.float() - target).square().mean((1, 2, 3))
+        shares_B = shares_B + square_B / target.square().mean().clamp_min(1e-6)
+    return (weight * shares_B).mean() / len(painted)
 
 
 def directional_loss(generated: Tensor, exemplar: Tensor, prompt: Tensor, neutral: Tensor) -> Tensor:

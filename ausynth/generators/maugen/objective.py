@@ -186,7 +186,7 @@ class Objective(nn.Module):
             "denoise": losses.masked_denoising_loss(
                 wired.process.output(prediction, noisy, times),
                 wired.process.target(clean, draws.noise, noisy, times),
-                mask,
+                wired.process.importance(times)[:, None, None, None] * (1 if mask is None else mask),
             ),
             "intensity": losses.text_label_loss(out.labels.intensity, batch["intensity"]),
             "occurrence": losses.occurrence_loss(out.labels.logits, batch["occurrence"]),

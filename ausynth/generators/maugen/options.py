@@ -13,11 +13,11 @@ from ausynth.generators.maugen.weighting import Adaptive
 __all__ = ["DEFAULT_WEIGHTS", "TrainOptions"]
 
 DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {
-    "intensity": 0.2,
-    "occurrence": 0.2,
-    "image_label": 0.1,
-    "expression": 0.1,
-    "features": 0.1,
+    "intensity": 0.02,
+    "occurrence": 0.05,
+    "image_label": 0.02,
+    "expression": 0.05,
+    "features": 0.3,
 }
 """[C] What losses are multiplied by, beside the denoising loss at 1."""
 

@@ -15,6 +15,7 @@ __all__ = ["DDPM", "Flow", "Process", "process_of"]
 
 _LEAST: Final = 0.05
 _EVEN: Final = 0.25
+_SMALL: Final = 0.25
 """[C] A time is never taken as less than this where something is divided by it."""
 
 
@@ -43,6 +44,10 @@ class Process(Protocol):
 
     def output(self, prediction: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
         """Return a network's prediction as what the loss and the scheduler take."""
+        ...
+
+    def importance(self, times: Tensor) -> Tensor:
+        """Return (B,) what a sample's error is multiplied by before it is squared."""
         ...
 
     def clean(self, prediction: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
@@ -91,6 +96,14 @@ class Flow:
         """Return the velocity that belongs to a predicted x_0."""
         return (noisy - prediction) / _wide(times).clamp_min(_LEAST)
 
+    def importance(self, times: Tensor) -> Tensor:
+        """Return t / 0.25, at most 1.
+
+        [C] Squared errors of velocities are those of pictures times 1 / t^2: without it, what is left of a few nearly
+        clean samples outweighs what noisy ones, which decide what a picture shows, have to learn.
+        """
+        return (times / _SMALL).clamp_max(1)
+
     def clean(self, prediction: Tensor, noisy: Tensor, times: Tensor) -> Tensor:  # noqa: ARG002
         """Return the prediction: it is x_0."""
         return prediction
@@ -138,6 +151,10 @@ class DDPM:
     def output(self, prediction: Tensor, noisy: Tensor, times: Tensor) -> Tensor:  # noqa: ARG002
         """Return the prediction: it is the noise."""
         return prediction
+
+    def importance(self, times: Tensor) -> Tensor:
+        """Return 1: errors of noise count alike (eq. 10)."""
+        return torch.ones_like(times)
 
     def clean(self, prediction: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
         """Return (x_t - sqrt(1 - abar) eps) / sqrt(abar)."""
