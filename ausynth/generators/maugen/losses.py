@@ -126,8 +126,8 @@ def feature_loss(painted: Sequence[Tensor], true: Sequence[Tensor], weight: Tens
 
     [C] The mean of |phi(x_0_hat) - phi(x_0)|^2 over each feature map (B, C, h, w), as a share of the mean of
     |phi(x_0)|^2, averaged over maps (after Johnson et al., "Perceptual losses for real-time style transfer", 2016).
-    Features of AU detectors change with what tells AUs apart. Shares are of whole maps: unit vectors at each place, as in LPIPS, have
-    gradients without bound where a ReLU has left almost nothing.
+    Features of AU detectors change with what tells AUs apart. Shares are of whole maps: unit vectors at each place, as
+    in LPIPS, have gradients without bound where a ReLU has left almost nothing.
 
     Args:
         painted, true: the maps of the estimated and of the true pictures; no gradient flows into the latter.
