@@ -176,7 +176,8 @@ def _write(
     if len(sized) == 1:
         write_whole(out, png(sized[0]))
         return [out]
-    captions = [f"person {who}, seed {noise}" for who, noise in zip(conditions.identity, conditions.noise, strict=True)]
+    alone = len(np.unique(conditions.identity)) == 1
+    captions = [f"seed {seed}" for seed in conditions.noise] if alone else [f"person {n}" for n in conditions.identity]
     drawn = batch_sheet(images, labels, np.ones(len(images), bool), captions, title=title, picture=size or 180)
     write_whole(out, png(drawn))
     return [out]
