@@ -25,13 +25,13 @@ from ausynth.networks.assembling import measure
 from ausynth.networks.backbones import count_flops
 from ausynth.networks.data import FaceSet, read_faces
 from ausynth.networks.identifying import verify
-from ausynth.networks.scores import Scores, read, score
+from ausynth.networks.scores import Scores
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--natural", type=Path, action="append", default=[], metavar="STORE", help="may be repeated")
     parser.add_argument("--balanced", type=Path, action="append", default=[], metavar="STORE", help="may be repeated")
-    parser.add_argument("--judge", type=Path, metavar="DIR", help="a detector")
+    parser.add_argument("--judge", type=Path, metavar="DIR", help="a detector, calibrated by `ausynth train verifier`")
     parser.add_argument("--verifier", type=Path, metavar="DIR")
     parser.add_argument("--identity", type=Path, metavar="DIR")
     parser.add_argument("--crop", default="1", help="the middle share of the pictures that networks see")
@@ -69,18 +69,21 @@ def main() -> None:
 
 def readers(options: argparse.Namespace, faces: FaceSet) -> Iterator[tuple[str, Scores, dict[str, Any]]]:
     """Yield each network's name, its scores, and what else is known of it."""
-    if options.judge is not None:
-        judge = load(options.judge, kind="au")
-        truth = faces.labels.project(judge.aus).intensity
-        yield "judge", score(judge.aus, read(judge, faces.views()), truth), cost(judge)
-    if options.verifier is not None:
-        verifier = Verifier.load(options.verifier)
-        print(f"verifier {verifier.fingerprint}: {', '.join(map(fingerprint, verifier.networks))}")
+    for folder, name in ((options.judge, "judge"), (options.verifier, "verifier")):
+        if folder is None:
+            continue
+        verifier = Verifier.load(folder)
+        print(f"{name} {verifier.fingerprint}: {', '.join(map(fingerprint, verifier.networks))}")
         measured = measure(verifier, faces)
-        for network, scores in zip(verifier.networks, measured.alone, strict=True):
-            yield network.architecture, scores, cost(network)
-        yield "verifier", measured.scores, {"masked": measured.masked, "ece": measured.curve.error}
-        yield "verifier_unmasked", measured.kept, {"masked": measured.masked}
+        costs = [cost(network) for network in verifier.networks]
+        for number, network in enumerate(verifier.networks):
+            own = network.architecture
+            yield f"{name}_{own}_uncalibrated", measured.raw[number], costs[number]
+            if len(costs) > 1 and measured.alone:
+                yield f"{name}_{own}", measured.alone[number], {}
+        whole = {key: sum(each[key] for each in costs) for key in costs[0]}
+        yield name, measured.scores, whole | {"ece": measured.curve.error}
+        yield f"{name}_unmasked", measured.kept, {"masked": measured.masked}
 
 
 def cost(network: Any) -> dict[str, float]:

@@ -61,9 +61,8 @@ def pictures(count: int, size: int = 32, seed: int = 0) -> Any:
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-def calibration(aus: tuple[int, ...] = AUS, slope: float = 3.0) -> Calibration:
-    ones = np.ones(len(aus))
-    return Calibration(aus, slope * ones, 2 * ones, ones, 0.5 * ones)
+def calibration(aus: tuple[int, ...] = AUS, networks: int = 1, slope: float = 3.0) -> Calibration:
+    return Calibration.plain(aus, networks, slope=slope, doubt=1.0)
 
 
 def faces_of(count: int = 48, size: int = 32, people: int = 8, margin: int = 4, seed: int = 0) -> FaceSet:
@@ -389,55 +388,91 @@ def test_scores_are_those_of_the_textbook() -> None:
     assert np.isnan(score((1,), [[0.0]], [[0.0]]).f1[0])
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0.2, 2.0), st.integers(5, 400))
+@given(st.integers(0, 2**32 - 1), st.floats(0.2, 2.0), st.integers(5, 400), st.integers(1, 3))
 @settings(max_examples=25, deadline=None)
-def test_a_calibration_rises_with_the_reading_and_gives_probabilities(seed: int, noise: float, count: int) -> None:
+def test_a_calibration_rises_with_the_reading_and_gives_probabilities(
+    seed: int, noise: float, count: int, networks: int
+) -> None:
     draw = np.random.default_rng(seed)
     truth = draw.choice([0, 1, 2, 3, 5], (count, 2)).astype(float)
-    readings = truth + noise * draw.standard_normal((count, 2))
-    spread = draw.random((count, 2))
-    known = Calibration.fit((1, 12), readings, truth, spread)
-    grid = np.linspace(-3, 8, 60)[:, None].repeat(2, 1)
-    for variance in (None, np.full_like(grid, 0.7)):
-        said = known.probability(grid, variance)
+    known = Calibration.fit((1, 12), truth + noise * draw.standard_normal((networks, count, 2)), truth)
+    assert known.networks == networks
+    np.testing.assert_allclose(known.weights.sum(0), 1)
+    grid = np.linspace(-3, 8, 60)[None, :, None].repeat(2, 2).repeat(networks, 0)
+    apart = grid + 0.5 * draw.standard_normal((networks, 1, 2))
+    for readings in (grid, apart):
+        intensity, said = known.judge(readings)
         assert ((said >= 0) & (said <= 1)).all()
-        assert (np.diff(said, axis=0) >= 0).all()
-    # Where readers disagree, nothing is more certain than where they agree.
-    sure, unsure = known.probability(grid, 0 * grid), known.probability(grid, 0 * grid + 2)
-    assert (np.abs(unsure - 0.5) <= np.abs(sure - 0.5) + 1e-12).all()
+        assert (np.diff(said, axis=0) >= -1e-12).all()
+        assert ((intensity >= 0) & (intensity <= 5)).all()
+        assert (np.diff(intensity, axis=0) >= -1e-12).all()
+        assert np.array_equal(intensity.astype(np.float32) >= 2, said >= 0.5)
 
 
 def test_a_calibration_finds_what_readings_are_worth() -> None:
     draw = np.random.default_rng(0)
-    truth = draw.choice([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], (20_000, 1))
-    disagreement = draw.choice([0.05, 2.0], truth.shape)
-    readings = 0.5 + truth + np.sqrt(disagreement) * 0.5 * draw.standard_normal(truth.shape)
-    fitted, judged = slice(0, 10_000), slice(10_000, None)
-    plain = Calibration.fit((12,), readings[fitted], truth[fitted])
-    doubting = Calibration.fit((12,), readings[fitted], truth[fitted], disagreement[fitted])
-    assert 1.8 < doubting.cut[0] < 2.3  # half an intensity above the middle between 1 and 2
-    assert plain.doubt[0] == 0
-    assert doubting.doubt[0] > 0.5
-    there = truth[judged] >= 2
-    for known, spread in ((plain, None), (doubting, disagreement[judged])):
-        assert ReliabilityCurve.of(known.probability(readings[judged], spread), there).error < 0.03
-    said = np.stack([plain.probability(readings[judged]), doubting.probability(readings[judged], disagreement[judged])])
-    brier = ((said - there) ** 2).mean((1, 2))
-    assert brier[1] < brier[0]
+    count = 20_000
+    truth = draw.choice([0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0], (count, 1))
+    # A network that falls short by a half, and one that sees little; both are worse in some pictures than in others.
+    hard = draw.choice([0.3, 1.5], truth.shape)
+    readings = 0.5 * truth[None] + hard * draw.standard_normal((2, *truth.shape)) * np.array([0.4, 2.0])[:, None, None]
+    fitted, judged = slice(0, count // 2), slice(count // 2, None)
+    there, known = truth[judged] >= 2, Calibration.fit((12,), readings[:, fitted], truth[fitted])
+    assert known.weights[0, 0] > 0.8
+    assert 0.5 < known.cut[0] < 1.1
+    assert known.doubt[0] > 0.2
+    intensity, said = known.judge(readings[:, judged])
+    assert ReliabilityCurve.of(said, there).error < 0.03
+    raw = readings[:, judged].mean(0)
+    assert score((12,), intensity, truth[judged]).f1[0] > score((12,), raw, truth[judged]).f1[0] + 0.1
+    assert score((12,), intensity, truth[judged]).mae[0] < score((12,), raw, truth[judged]).mae[0]
+    assert known.sigma[0] == pytest.approx(np.sqrt(np.mean((intensity - truth[judged]) ** 2)), rel=0.1)
+    # Doubt is worth something: without it, the same readings say less.
+    blind = dataclasses.replace(known, doubt=0 * known.doubt).judge(readings[:, judged])[1]
+    assert ((said - there) ** 2).mean() < ((blind - there) ** 2).mean()
+
+
+def test_the_fit_of_a_calibration_is_a_minimum() -> None:
+    draw = np.random.default_rng(3)
+    truth = draw.choice([0.0, 2.0, 4.0], 500)
+    readings = truth + draw.standard_normal((2, 500)) * np.array([[0.5], [1.0]])
+    present = (truth >= 2).astype(float)
+
+    def loss(weight: float, slope: float, bend: float, cut: float, doubt: float) -> float:
+        away = (weight * readings[0] + (1 - weight) * readings[1] - cut) / np.sqrt(1 + doubt * readings.var(0))
+        logit = slope * (away + bend * away * np.abs(away))
+        free = [np.log(slope / 2), np.log(bend / 0.1), cut - 2, np.log(doubt), *_logits(weight)]
+        return float(np.logaddexp(0, logit).sum() - present @ logit + 0.5 * np.square(free).sum())
+
+    def _logits(weight: float) -> list[float]:  # softmax of these is (weight, 1 - weight); the prior centres them
+        half = 0.5 * np.log(weight / (1 - weight))
+        return [half, -half]
+
+    known = Calibration.fit((12,), readings[..., None], truth[:, None])
+    best = [known.weights[0, 0], known.slope[0], known.bend[0], known.cut[0], known.doubt[0]]
+    for place in range(5):
+        for factor in (0.97, 1.03):
+            other = [value * (factor if at == place else 1) for at, value in enumerate(best)]
+            assert loss(*other) > loss(*best)
 
 
 def test_a_calibration_is_kept_and_refused_where_it_cannot_be(tmp_path: Path) -> None:
-    known = calibration()
+    known = calibration(networks=2)
     known.save(tmp_path / "c.json")
     assert Calibration.load(tmp_path / "c.json").to_json() == known.to_json()
     with pytest.raises(ConfigurationError, match="cannot read"):
         Calibration.load(tmp_path / "none.json")
-    with pytest.raises(ConfigurationError, match="falls"):
-        Calibration((1,), np.array([-1.0]), np.array([2.0]), np.array([0.0]), np.array([1.0]))
+    for change in ({"slope": -known.slope}, {"weights": known.weights / 2}, {"doubt": known.doubt - 3}):
+        with pytest.raises(ConfigurationError, match="falls"):
+            dataclasses.replace(known, **change)
     with pytest.raises(ConfigurationError, match="shape"):
-        Calibration((1, 2), np.ones(1), np.ones(2), np.ones(2), np.ones(2))
+        dataclasses.replace(known, cut=np.ones(2))
     with pytest.raises(ConfigurationError, match="AU \\[12\\]"):
-        Calibration.fit((1, 12), np.zeros((3, 2)), [[0, np.nan]] * 3)
+        Calibration.fit((1, 12), np.zeros((1, 3, 2)), [[0, np.nan]] * 3)
+    with pytest.raises(ConfigurationError, match="readings \\(3, 2\\)"):
+        Calibration.fit((1, 12), np.zeros((3, 2)), np.zeros((3, 2)))
+    with pytest.raises(ConfigurationError, match="\\(2, B, 3\\)"):
+        known.judge(np.zeros((1, 4, 3)))
 
 
 def test_a_detector_for_gates_gives_probabilities_and_is_told_apart() -> None:
@@ -455,7 +490,7 @@ def test_a_detector_for_gates_gives_probabilities_and_is_told_apart() -> None:
 
 def test_a_verifier_masks_what_it_is_not_sure_of() -> None:
     networks = [net(name, seed=seed) for seed, name in enumerate(("residual", "separable", "patches"))]
-    verifier = Verifier(networks, calibration())
+    verifier = Verifier(networks, calibration(networks=3))
     readings = np.array([[[4.0, 0.0, 2.1]], [[5.0, 0.2, 2.1]], [[7.0, -0.5, 2.1]]])
     labels = verifier.label(readings)
     assert labels.mask.tolist() == [[True, True, False]]
@@ -467,7 +502,7 @@ def test_a_verifier_masks_what_it_is_not_sure_of() -> None:
     # Disagreement makes unsure.
     torn = verifier.label(np.array([[[0.0] * 3], [[6.0] * 3], [[1.0] * 3]]))
     assert not torn.mask.any()
-    assert Verifier(networks, calibration(), least=0.0).label(readings).mask.all()
+    assert Verifier(networks, calibration(networks=3), least=0.0).label(readings).mask.all()
     found = verifier.read(pictures(4))
     assert found.aus == AUS
     assert len(found) == 4
@@ -480,7 +515,7 @@ def test_a_verifier_comes_back_from_its_folder(tmp_path: Path) -> None:
     for number, network in enumerate(networks):
         save(network, tmp_path / str(number), {})
     networks = [load(tmp_path / str(number)) for number in range(2)]  # as float16 rounds them
-    verifier = Verifier(networks, calibration(), [calibration(slope=1.0), calibration(slope=2.0)])
+    verifier = Verifier(networks, calibration(networks=2), [calibration(slope=1.0), calibration(slope=2.0)])
     verifier.save(tmp_path / "v")
     again = Verifier.load(tmp_path / "v")
     assert again.fingerprint == verifier.fingerprint
@@ -498,9 +533,9 @@ def test_a_verifier_comes_back_from_its_folder(tmp_path: Path) -> None:
     (tmp_path / "v/0/weights.safetensors").unlink()
     with pytest.raises(StoreError, match="cannot be read"):
         Verifier.load(tmp_path / "v")
-    for wrong in ({"networks": []}, {"least": 1.0}, {"detectors": [calibration()]}):
+    for wrong in ({"networks": []}, {"least": 1.0}, {"detectors": [calibration()]}, {"calibration": calibration()}):
         with pytest.raises(ConfigurationError):
-            Verifier(**({"networks": networks, "calibration": calibration()} | wrong))
+            Verifier(**({"networks": networks, "calibration": calibration(networks=2)} | wrong))
 
 
 def test_a_verifier_is_measured_on_others_than_it_is_fitted_on() -> None:
@@ -519,6 +554,14 @@ def test_a_verifier_is_measured_on_others_than_it_is_fitted_on() -> None:
     assert json.loads(json.dumps(facts)) == facts
     with pytest.raises(ConfigurationError, match="label spaces"):
         assemble([net(), net(aus=(1, 12))], one)
+    # For losses and for gates, each network says the same of a picture.
+    images = other.views()
+    for reader, detector, alone in zip(verifier.readers(), verifier.detectors(), verifier.alone, strict=True):
+        intensity = read(reader, images)
+        assert ((intensity >= 0) & (intensity <= 5)).all()
+        certain = np.abs(detector(images) - 0.5) > 1e-4
+        assert np.array_equal((intensity >= 2)[certain], (detector(images) >= 0.5)[certain])
+        np.testing.assert_allclose(intensity, alone.judge(read(reader.network, images)[None])[0], atol=1e-4)
     plot = reliability_plot({"all": measured.curve})
     assert plot.startswith(b"\x89PNG")
 

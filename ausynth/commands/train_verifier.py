@@ -29,6 +29,9 @@ def verifier(
         list[Path] | None,
         typer.Option(metavar="STORE", help="Store of others to measure it on [default: half of the people of --data]"),
     ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="K/N", help="Only the K-th of N parts of the people of --data.")
+    ] = None,
     crop: Crop = "1",
     least: Annotated[float, typer.Option(min=0, max=1, help="Below this confidence an entry counts as masked.")] = 0.6,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw confidence against accuracy there.")] = None,
@@ -36,12 +39,14 @@ def verifier(
 ) -> None:
     """Calibrate AU detectors into a verifier, which labels generated pictures by what they show.
 
-    What a reading is worth is fitted on people whom no detector has learned from, and measured on others.
+    What a reading is worth is fitted on people whom no detector has learned from, and measured on others. One detector
+    alone may be calibrated so, too.
     """
     from rich.console import Console
 
     from ausynth.networks import load
     from ausynth.networks.assembling import assemble, halves, measure
+    from ausynth.networks.data import Split
     from ausynth.networks.reliability import ReliabilityCurve, reliability_plot
     from ausynth.networks.verifier import records_of
 
@@ -52,14 +57,20 @@ def verifier(
         raise ConfigurationError(f"detectors of the sizes {sorted(sizes)}", expected="one size")
     aus = ",".join(map(str, networks[0].aus))
     faces = load_faces(data, sizes.pop(), crop, aus)
+    if split is not None:
+        faces = faces.rows(Split.parse(split).left_out(faces.identity))
     fitted_on, others = (faces, load_faces(test, networks[0].image_size, crop, aus)) if test else halves(faces)
     made = assemble(networks, fitted_on, least=least)
     measured = measure(made, others)
     made.save(out, records_of(nets))
     console.print(table_of(measured.scores, f"{len(others):,} pictures of other people"))
-    for folder, scores in zip(nets, measured.alone, strict=True):
-        facts = scores.to_json()
-        console.print(f"{folder.name} alone: F1 {facts['f1']:.3f}, MAE {facts['mae']:.3f}", markup=False)
+    for folder, alone, raw in zip(nets, measured.alone, measured.raw, strict=True):
+        facts, before = alone.to_json(), raw.to_json()
+        console.print(
+            f"{folder.name} alone: F1 {facts['f1']:.3f}, MAE {facts['mae']:.3f}; "
+            f"not calibrated {before['f1']:.3f} and {before['mae']:.3f}",
+            markup=False,
+        )
     kept = measured.kept.to_json()
     console.print(
         f"Masked below {least:g}: {measured.masked:.1%} of the entries; the others F1 {kept['f1']:.3f}, "

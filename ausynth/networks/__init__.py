@@ -5,6 +5,7 @@
 
 from ausynth.networks.au import AUNet as AUNet
 from ausynth.networks.calibration import Calibration as Calibration
+from ausynth.networks.detectors import CalibratedNet as CalibratedNet
 from ausynth.networks.detectors import NetDetector as NetDetector
 from ausynth.networks.detectors import NetRealism as NetRealism
 from ausynth.networks.files import fingerprint as fingerprint
@@ -16,6 +17,7 @@ from ausynth.networks.verifier import Verifier as Verifier
 
 __all__ = [
     "AUNet",
+    "CalibratedNet",
     "Calibration",
     "IdentityNet",
     "NetDetector",

@@ -14,7 +14,7 @@ from ausynth.networks.calibration import Calibration
 from ausynth.networks.data import FaceSet, Split
 from ausynth.networks.reliability import ReliabilityCurve
 from ausynth.networks.scores import Scores, score
-from ausynth.networks.verifier import Verifier, together
+from ausynth.networks.verifier import Verifier
 
 __all__ = ["Measured", "assemble", "measure"]
 
@@ -24,11 +24,12 @@ class Measured:
     """How a verifier does on N pictures whose truth is known.
 
     Attributes:
-        scores: of the networks' mean, every entry counted.
+        scores: of what the networks say together, every entry counted.
         kept: of the entries that it does not mask; the masked ones count for nothing.
         masked: share of the entries that it masks.
         curve: probability of presence against share that is there, over all entries.
-        alone: scores of each network.
+        alone: scores of each network, calibrated alone where the verifier knows how.
+        raw: scores of each network as it is, cut at 2.
     """
 
     scores: Scores
@@ -36,6 +37,7 @@ class Measured:
     masked: float
     curve: ReliabilityCurve
     alone: tuple[Scores, ...]
+    raw: tuple[Scores, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -45,6 +47,7 @@ class Measured:
             "masked": round(self.masked, 4),
             "calibration_error": round(self.curve.error, 5),
             "alone": [each.to_json() for each in self.alone],
+            "raw": [each.to_json() for each in self.raw],
         }
 
 
@@ -62,11 +65,9 @@ def assemble(networks: Sequence[AUNet], faces: FaceSet, *, least: float = 0.6) -
         )
     (aus,) = spaces
     truth_NA = faces.labels.project(aus).intensity
-    uncalibrated = Verifier(networks, _unit(aus))
-    readings_KNA = uncalibrated.readings(faces.views())
-    mean_NA, spread_NA = together(readings_KNA)
-    whole = Calibration.fit(aus, mean_NA, truth_NA, spread_NA if len(networks) > 1 else None)
-    alone = [Calibration.fit(aus, read_NA, truth_NA) for read_NA in readings_KNA]
+    readings_KNA = Verifier(networks, Calibration.plain(aus, len(networks))).readings(faces.views())
+    whole = Calibration.fit(aus, readings_KNA, truth_NA)
+    alone = [Calibration.fit(aus, read_NA[None], truth_NA) for read_NA in readings_KNA]
     return Verifier(networks, whole, alone, least=least)
 
 
@@ -74,16 +75,19 @@ def measure(verifier: Verifier, faces: FaceSet) -> Measured:
     """Return how a verifier does on faces that it has neither learned from nor been calibrated with."""
     truth_NA = faces.labels.project(verifier.aus).intensity
     readings_KNA = verifier.readings(faces.views())
-    mean_NA, spread_NA = together(readings_KNA)
+    intensity_NA, probability_NA = verifier.calibration.judge(readings_KNA)
     labels = verifier.label(readings_KNA)
     known_NA = ~np.isnan(truth_NA)
-    probability_NA = verifier.calibration.probability(mean_NA, spread_NA)
     return Measured(
-        scores=score(verifier.aus, mean_NA, truth_NA),
+        scores=score(verifier.aus, intensity_NA, truth_NA),
         kept=score(verifier.aus, labels.intensity, truth_NA),
         masked=float((~labels.mask & known_NA).sum() / max(int(known_NA.sum()), 1)),
         curve=ReliabilityCurve.of(probability_NA[known_NA], truth_NA[known_NA] >= 2),
-        alone=tuple(score(verifier.aus, read_NA, truth_NA) for read_NA in readings_KNA),
+        alone=tuple(
+            score(verifier.aus, alone.judge(read_NA[None])[0], truth_NA)
+            for alone, read_NA in zip(verifier.alone, readings_KNA, strict=False)
+        ),
+        raw=tuple(score(verifier.aus, read_NA, truth_NA) for read_NA in readings_KNA),
     )
 
 
@@ -91,8 +95,3 @@ def halves(faces: FaceSet) -> tuple[FaceSet, FaceSet]:
     """Return the pictures of one half of the people, and those of the other."""
     second_N = Split(0, 2).left_out(faces.identity)
     return faces.rows(~second_N), faces.rows(second_N)
-
-
-def _unit(aus: tuple[int, ...]) -> Calibration:
-    ones = np.ones(len(aus))
-    return Calibration(aus, ones, 2 * ones, 0 * ones, ones)

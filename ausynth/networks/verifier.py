@@ -15,7 +15,7 @@ from ausynth.errors import ConfigurationError, StoreError
 from ausynth.labels import DEFAULT_THRESHOLD, Floats, Labels
 from ausynth.networks.au import AUNet
 from ausynth.networks.calibration import Calibration
-from ausynth.networks.detectors import NetDetector, hash_of, require_space
+from ausynth.networks.detectors import CalibratedNet, NetDetector, hash_of, require_space
 from ausynth.networks.files import fingerprint, load, load_record, save
 from ausynth.networks.scores import read
 
@@ -32,13 +32,14 @@ class Verifier:
 
     Args:
         networks: one or more, of one label space; better of different architectures.
-        calibration: of the mean of their readings.
-        detectors: the calibration of each alone, for `detectors()`.
+        calibration: of their readings together.
+        detectors: the calibration of each alone, for `detectors()` and `readers()`.
         least: the confidence, from which on an entry is known; below, it is masked. Above .5 (nothing below is ever
             certain) or 0 (mask nothing), and below 1.
 
     Attributes:
         networks, calibration, least: as given.
+        alone: `detectors` as given.
         aus: the label space.
         fingerprint: a hash of all that decides a label.
 
@@ -57,14 +58,14 @@ class Verifier:
         if not networks:
             raise ConfigurationError("a verifier of no networks", expected="one or more")
         for network in networks:
-            require_space(network, calibration)
+            require_space(network, calibration, len(networks))
         if not 0 <= least < 1:
             raise ConfigurationError(f"least={least!r}", expected="0 to below 1, such as .6")
         if detectors and len(detectors) != len(networks):
             raise ConfigurationError(f"{len(detectors)} calibrations of {len(networks)} networks", expected="one each")
         self.networks = tuple(network.eval() for network in networks)
         self.calibration, self.least = calibration, least
-        self._alone = tuple(detectors)
+        self.alone = tuple(detectors)
         self.aus = networks[0].aus
         self.fingerprint = hash_of([fingerprint(network) for network in networks], calibration, least)
 
@@ -79,35 +80,42 @@ class Verifier:
 
         They are to show as much of the face as what the networks learned from; of whatever size they are.
 
-        The intensity is the networks' mean, clipped to 0-5; an AU occurs where that is 2 or more; the confidence is the
-        calibrated probability of what the label says. Entries of less confidence than `least` are unknown.
+        Intensity and confidence are what the calibration makes of the networks' readings, see `Calibration`; an AU
+        occurs where the intensity is 2 or more, and the confidence is the probability of what the label says. Entries
+        of less confidence than `least` are unknown.
         """
         return self.label(self.readings(images))
 
     def label(self, readings_KBA: NDArray[np.floating]) -> Labels:
         """Return the labels that readings (K, B, A) come to; see `read`."""
-        mean_BA, spread_BA = together(readings_KBA)
-        there_BA = mean_BA >= DEFAULT_THRESHOLD
-        probability_BA = self.calibration.probability(mean_BA, spread_BA)
+        intensity_BA, probability_BA = self.calibration.judge(readings_KBA)
+        there_BA = intensity_BA >= DEFAULT_THRESHOLD
         confidence_BA = np.where(there_BA, probability_BA, 1 - probability_BA)
         known_BA = confidence_BA >= self.least
         nothing = np.float32(np.nan)
         return Labels(
             self.aus,
-            np.where(known_BA, mean_BA.clip(0, 5), nothing).astype(np.float32),
+            np.where(known_BA, intensity_BA, nothing).astype(np.float32),
             np.where(known_BA, there_BA, nothing).astype(np.float32),
             np.where(known_BA, confidence_BA, 0).astype(np.float32),
         )
 
     def detectors(self) -> tuple[NetDetector, ...]:
         """Return the networks as detectors for gates; raise ConfigurationError where they are not calibrated alone."""
-        if not self._alone:
+        return tuple(NetDetector(network, alone) for network, alone in self._pairs())
+
+    def readers(self) -> tuple[CalibratedNet, ...]:
+        """Return the networks with calibrated intensities, for losses; raise ConfigurationError as `detectors` does."""
+        return tuple(CalibratedNet(network, alone) for network, alone in self._pairs())
+
+    def _pairs(self) -> list[tuple[AUNet, Calibration]]:
+        if not self.alone:
             raise ConfigurationError(
                 "a verifier whose networks are not calibrated one by one",
                 expected="the calibration of each",
                 do="make it with `ausynth train verifier`",
             )
-        return tuple(NetDetector(net, alone) for net, alone in zip(self.networks, self._alone, strict=True))
+        return list(zip(self.networks, self.alone, strict=True))
 
     def to(self, device: torch.device | str) -> Verifier:
         """Move the networks to a device, and return this verifier."""
@@ -129,8 +137,8 @@ class Verifier:
                 shutil.rmtree(old)
         for number, network in enumerate(self.networks):
             save(network, path / str(number), records[number] if records else {})
-            if self._alone:
-                self._alone[number].save(path / str(number) / _CALIBRATION)
+            if self.alone:
+                self.alone[number].save(path / str(number) / _CALIBRATION)
         # Without this file there is no verifier: it comes when everything else is there.
         self.calibration.save(path / _CALIBRATION)
 
@@ -155,12 +163,6 @@ class Verifier:
             return cls([load(each, kind="au") for each in parts], whole, alone, least=least)
         except ConfigurationError as error:
             raise StoreError(f"the verifier {path} is damaged: {error}", expected="what was written") from error
-
-
-def together(readings_KBA: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (B, A) the mean of K readings and their variance."""
-    readings = np.asarray(readings_KBA, np.float64)
-    return readings.mean(0), readings.var(0)
 
 
 def records_of(folders: Sequence[Path]) -> list[dict[str, object]]:
