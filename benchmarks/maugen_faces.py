@@ -55,7 +55,12 @@ class Renders:
 
     @classmethod
     def join(cls, parts: Sequence[Renders]) -> Renders:
-        people = [part.person + 10**9 * number for number, part in enumerate(parts)]
+        # The same number of another store may be somebody else: from 0 within each, one after the other.
+        people, first = [], 0
+        for part in parts:
+            known, who = np.unique(part.person, return_inverse=True)
+            people.append(first + who.reshape(-1).astype(np.int64))
+            first += len(known)
         return cls(
             np.concatenate([part.images for part in parts]),
             Labels.concatenate([part.truth for part in parts]),

@@ -38,7 +38,6 @@ def identities(
     person = np.repeat(FIRST_PERSON + np.arange(people, dtype=np.int64), len(asked))
     made = paint(generator, None, np.tile(asked, (people, 1)), person, name="people").images
     drawn = Renders.join(list(renders.values()))
-    # The same number in two kinds of one look is one person, but of two looks two: `join` keeps all apart.
     table = Table(
         "pictures", "people", "same person", "different people", "told apart (AUC)", title="who is shown: cosines"
     )

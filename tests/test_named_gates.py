@@ -25,9 +25,8 @@ ARCHITECTURES = ("residual", "separable", "patches")
 def verifier_of(aus: tuple[int, ...] = AUS, *, slope: float = 3.0) -> Verifier:
     torch.manual_seed(1)
     networks = [AUNet(architecture, aus, 32, width=8) for architecture in ARCHITECTURES]
-    ones = np.ones(len(aus))
-    known = Calibration(aus, slope=slope * ones, cut=2 * ones, doubt=0 * ones, sigma=ones)
-    return Verifier(networks, known, [known] * 3)
+    alone = Calibration.plain(aus, slope=slope)
+    return Verifier(networks, Calibration.plain(aus, 3, slope=slope), [alone] * 3)
 
 
 def checkpoint(folder: Path, *, verifier: Verifier | None = None) -> Path:
