@@ -17,6 +17,7 @@ from ausynth.commands.cache import cache
 from ausynth.commands.doctor import doctor
 from ausynth.commands.export import export
 from ausynth.commands.faces import faces
+from ausynth.commands.generate import generate
 from ausynth.commands.identity import identity
 from ausynth.commands.prepare import prepare
 from ausynth.commands.preview import preview
@@ -98,6 +99,7 @@ def _say(kind: str, text: str) -> None:
 
 
 app.command()(simulate)
+app.command()(generate)
 app.command()(preview)
 app.command()(sheet)
 app.command()(doctor)

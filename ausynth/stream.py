@@ -122,8 +122,9 @@ class MixedStream(IterableDataset[Any]):
             .onnx file, an `IdentityEncoder`, or a `samplers.LeakageGuard` of your own. Threshold, gallery and encoder
             are part of the plan. Embedding takes longer than drawing: with `cache`, embeddings are stored beside the
             faces, and another hold-out needs none.
-        gates: what synthetic pictures pass through before anything else: "jaccard:0.5", "facs:0.7", or gates of
-            `ausynth.gates`, which reject pictures that are not what was asked for, or correct and mask their labels.
+        gates: what synthetic pictures pass through before anything else: "jaccard:0.5", "facs:0.7", "consensus",
+            "relabel" (see `ausynth.gates.open_gate`), or gates of `ausynth.gates`, which reject pictures that are not
+            what was asked for, or correct and mask their labels.
         cache: a folder in which generated faces are remembered: what it holds is read, what it lacks is generated and,
             with cache_mode="readwrite", stored, 64 MB of pictures at a time. The samples are the same either way. Any
             number of processes and ranks may share it. "read" never writes.

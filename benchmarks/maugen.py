@@ -1,55 +1,176 @@
-"""How fast MAUGen paints and reads, what a picture costs, and how its labels agree with what was asked.
+"""What MAUGen's pictures show and what their labels are worth, by a judge; how fast it paints, and what that costs.
 
-    python benchmarks/maugen.py [--checkpoint DIR] [--device cpu] [--quick] [--json PATH]
+    python benchmarks/maugen.py [--checkpoint DIR --judge DIR] [--quick] [--json PATH]
 
-Without a checkpoint the preset `mini` runs with fresh weights: speed does not depend on them, and of labels nothing is
-said. With one, three labels are compared with the request: the one that a sample carries (read off the picture without
-hearing the request), the decoder's own (which heard it, and echoes it: its agreement says nothing about the picture),
-and the carried labels of other samples (what chance gives). None of them is a judge of the pictures: that takes a
-detector which has never seen the generator.
+The judge is an AU regressor that was trained on renders and has never seen the generator; nothing that the generator
+learned from, or reads its labels with, is it. Its own ceiling on held-out renders comes first. Then MAUGen is asked for
+the label vectors of those renders, of the natural and of the balanced kind, each by a person of its own (numbers from
+1,000,000 on), and the judge reads its pictures: against the request, and against the label that a sample carries. The
+label decoder's own agreement with the request is printed as what it is: it heard the request, and echoes it.
 
-Rounds are interleaved, and medians are reported; the renderer at the same size runs beside it.
+Held-out renders are of stores (`--natural`, `--balanced`, made by scripts/render_others.py), or are drawn now: by code,
+and with `--bank` also of the people of a face bank. F1 is of intensity 2 and above, the mean over AUs that are there;
+the figures without a suffix are of both kinds of label vectors together. With `--ablations` several checkpoints are
+compared in the order given. Without a checkpoint the preset `mini` runs with fresh weights, for its speed alone.
+
+Rounds of the speed comparison are interleaved, and medians are reported; the renderer at the same size runs beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
+import maugen_judged as judged
+import maugen_looks as looks
 import numpy as np
 from common import machine, write_keys
+from maugen_faces import FIRST_PERSON, KINDS, Painted, Renders, held_out, paint, verifier_of
+from rich.console import Console
+from rich.table import Table
 
 import ausynth
 from ausynth import facs
 from ausynth.generators import Conditions, Generator
-from ausynth.generators.maugen.config import preset
+from ausynth.generators.maugen.config import PARTS, preset
 from ausynth.generators.maugen.cost import flops_of_pass, passes_of_picture
 from ausynth.generators.maugen.generator import MAUGenGenerator
 from ausynth.generators.maugen.pipeline import MAUGenPipeline
 from ausynth.labels import Floats
 
+console = Console(width=None if sys.stdout.isatty() else 112)
 WAYS = {"default": {}, "4 steps": {"steps": 4}, "no guidance": {"guidance": 1.0}}
 
 
 def main() -> None:
+    options = arguments()
+    figures = {} if options.ablations else costs()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.checkpoint or fresh(Path(scratch))
+        if not options.ablations and not options.skip_speed:
+            figures |= speeds(folder, options.device, rounds=2 if options.quick else 5)
+        if options.judge is not None:
+            figures |= ablations(options) if options.ablations else judgement(options)
+    print(f"\n{machine()}")
+    write_keys({name: round(float(value), 4) for name, value in figures.items() if math.isfinite(value)}, options.json)
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="what `ausynth train maugen` made")
+    parser.add_argument("--judge", type=Path, metavar="DIR", help="an AU network, or one with its calibration")
+    parser.add_argument("--identity-net", type=Path, metavar="DIR", help="an identity network")
+    parser.add_argument("--verifier", type=Path, metavar="DIR", help="what reads labels; default the checkpoint's own")
+    parser.add_argument("--natural", type=Path, nargs="+", default=[], metavar="STORE", help="held-out renders")
+    parser.add_argument("--balanced", type=Path, nargs="+", default=[], metavar="STORE", help="held-out renders")
+    parser.add_argument("--bank", type=Path, metavar="FOLDER", help="face bank, for renders that are drawn now")
+    parser.add_argument("--count", type=int, default=512, help="painted pictures of each kind of label vectors")
+    parser.add_argument("--renders", type=int, default=2000, help="held-out renders of each kind")
+    parser.add_argument("--steps", type=int, help="of the solver; default the generator's")
+    parser.add_argument("--guidance", type=float, help="default the generator's")
+    parser.add_argument("--ablations", type=Path, nargs="+", metavar="DIR", help="checkpoints to be compared")
+    parser.add_argument("--reliability", type=Path, metavar="PATH", help="write what detectors and requests are worth")
+    parser.add_argument("--skip-speed", action="store_true", help="do not time it")
     parser.add_argument("--device", default=None, help="cpu or cuda; default the best there is")
     parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, as flat keys")
     options = parser.parse_args()
-    figures = costs()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = options.checkpoint or fresh(Path(scratch))
-        figures |= speeds(folder, options.device, rounds=2 if options.quick else 5)
-        if options.checkpoint is not None:
-            figures |= agreement(folder, options.device, count=32 if options.quick else 512)
-    print(f"\n{machine()}")
-    write_keys(figures, options.json)
+    if options.judge is not None and not (options.checkpoint or options.ablations):
+        parser.error("--judge without --checkpoint or --ablations: there is nothing to be judged")
+    if options.ablations and options.judge is None:
+        parser.error("--ablations without --judge")
+    if options.quick:
+        options.count, options.renders = min(options.count, 32), min(options.renders, 200)
+    return options
+
+
+def judgement(options: argparse.Namespace) -> dict[str, float]:
+    """Print and return everything that is judged."""
+    generator = opened(options, options.checkpoint)
+    judge = judged.Judge(options.judge, generator.aus)
+    renders = all_renders(options, generator)
+    figures = judged.ceiling(judge, renders)
+    verifier = verifier_of(generator, options.verifier)
+    painted = all_painted(generator, verifier, renders, options.count)
+    figures |= judged.agreement(judge, painted, figures)
+    figures |= judged.curves(judge, generator, 2 if options.quick else 8, options.bank)
+    if options.identity_net is not None:
+        people = 8 if options.quick else 48
+        expressions = renders["balanced"].asked[:4]
+        figures |= looks.identities(generator, options.identity_net, expressions, people, renders)
+    space, name = looks.space_of(None, judge.features)
+    figures |= looks.likeness(space, name, painted, renders)
+    if options.identity_net is not None:
+        space, name = looks.space_of(options.identity_net, judge.features)
+        figures |= {f"{key}_identity": value for key, value in looks.likeness(space, name, painted, renders).items()}
+    if options.reliability is not None:
+        if verifier is None:
+            raise SystemExit("--reliability of no detectors: give --verifier DIR, or a checkpoint that has one")
+        figures |= judged.measure_reliability(judge, verifier, painted, options.reliability)
+    figures |= {"judged_pictures": float(sum(len(part.asked) for part in painted.values()))}
+    return figures | {"steps": float(generator.steps), "guidance": float(generator.guidance)}
+
+
+def ablations(options: argparse.Namespace) -> dict[str, float]:
+    """Print and return what the judge says of several checkpoints, asked for the same pictures, in the order given."""
+    generators = [opened(options, folder) for folder in options.ablations]
+    renders = all_renders(options, generators[0])
+    judge = judged.Judge(options.judge, generators[0].aus)
+    figures = judged.ceiling(judge, renders)
+    table = Table("checkpoint", "without", "steps", "F1, request", "MAE, request", "F1, label", "F1 of the echo")
+    for folder, generator in zip(options.ablations, generators, strict=True):
+        if generator.aus != generators[0].aus:
+            raise SystemExit(f"{folder} is of another label space than {options.ablations[0]}")
+        painted = all_painted(generator, verifier_of(generator, options.verifier), renders, options.count)
+        asked = np.concatenate([part.asked for part in painted.values()])
+        said = np.concatenate([judge(part.images) for part in painted.values()])
+        carried = np.concatenate([part.carried.intensity for part in painted.values()])
+        heard = np.concatenate([part.readings["echo"].intensity for part in painted.values()])
+        found = {
+            "judge_f1_request": judged.macro(judged.f1(said, asked)),
+            "judge_mae_request": judged.mae(said, asked),
+            "judge_f1_carried": judged.macro(judged.f1(said, carried)),
+            "echo_f1_request": judged.macro(judged.f1(heard, asked)),
+        }
+        without = ", ".join(part for part in PARTS if not getattr(generator.pipeline.maugen, part)) or "-"
+        done = str(generator.record.get("step", generator.folder.name))
+        cells = [f"{found[key]:.3f}" for key in found]
+        table.add_row(folder.name, without, done, *cells)
+        figures |= {f"{folder.name}_{key}": value for key, value in found.items()}
+    console.print(table)
+    return figures
+
+
+def opened(options: argparse.Namespace, folder: Path) -> MAUGenGenerator:
+    given: dict[str, Any] = {"steps": options.steps, "guidance": options.guidance}
+    return MAUGenGenerator(folder, options.device, **{key: value for key, value in given.items() if value is not None})
+
+
+def all_renders(options: argparse.Namespace, generator: MAUGenGenerator) -> dict[str, Renders]:
+    stores = {"natural": options.natural, "balanced": options.balanced}
+    return {
+        kind: held_out(stores[kind], kind, options.renders, generator.aus, generator.image_size, bank=options.bank)
+        for kind in KINDS
+    }
+
+
+def all_painted(
+    generator: MAUGenGenerator, verifier: Any, renders: dict[str, Renders], count: int
+) -> dict[str, Painted]:
+    """Return pictures of the label vectors of held-out renders, each of a person of its own."""
+    painted = {}
+    for number, (kind, drawn) in enumerate(renders.items()):
+        rows = np.random.default_rng(number).permutation(len(drawn.asked))[:count]
+        person = FIRST_PERSON + 100_000 * number + np.arange(len(rows), dtype=np.int64)
+        painted[kind] = paint(generator, verifier, drawn.asked[rows], person, name=kind)
+    return painted
 
 
 def fresh(folder: Path) -> Path:
@@ -99,41 +220,6 @@ def speeds(folder: Path, device: str | None, rounds: int) -> dict[str, float]:
     for name, value in medians.items():
         print(f"{name:>12} {value:8.1f}   {value / medians['renderer']:.3f} of the renderer's")
     return {f"images_per_s_{name.replace(' ', '_')}": round(value, 2) for name, value in medians.items()}
-
-
-def agreement(folder: Path, device: str | None, count: int) -> dict[str, float]:
-    """Print and return F1 (at intensity 2) and mean absolute error of labels against the request."""
-    generator = MAUGenGenerator(folder, device)
-    pipeline = generator.pipeline
-    carried, decoded, wanted = [], [], []
-    for first in range(0, count, 16):
-        asked = requests(generator.aus, 16, seed=10_000 + first)
-        made = pipeline(
-            [generator.describe(row, generator.aus, 0) for row in asked.intensity],
-            intensities=asked.intensity,
-            identity=asked.identity if pipeline.maugen.identity else None,
-            generator=asked.noise.tolist(),
-            output_type="np",
-        )
-        carried.append(made.labels.intensity)
-        decoded.append(made.decoded.intensity)
-        wanted.append(asked.intensity)
-    read, heard, request = (np.concatenate(parts) for parts in (carried, decoded, wanted))
-    rows = {"carried": read, "decoder": heard, "chance": np.roll(read, 1, axis=0), "all_zeros": np.zeros_like(read)}
-    print(f"\nlabels against the request, {count} pictures\n{'label':>10} {'F1 (>= 2)':>10} {'MAE':>6}")
-    figures = {}
-    for name, label in rows.items():
-        score, error = f1(label, request), float(np.abs(label - request).mean())
-        print(f"{name.replace('_', ' '):>10} {score:10.3f} {error:6.2f}")
-        figures |= {f"f1_{name}_against_request": round(score, 4), f"mae_{name}_against_request": round(error, 4)}
-    return figures
-
-
-def f1(found: Floats, wanted: Floats) -> float:
-    """Return the mean over AUs of F1 at intensity 2, 0 where an AU is neither found nor wanted."""
-    there, right = found >= 2, wanted >= 2
-    hits = (there & right).sum(0)
-    return float((2 * hits / np.maximum(there.sum(0) + right.sum(0), 1)).mean())
 
 
 def requests(aus: tuple[int, ...], count: int, seed: int) -> Conditions:

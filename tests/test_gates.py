@@ -513,6 +513,6 @@ def test_the_command_takes_a_gate(tmp_path):
     command += ["--image-size", "32", "--balance", "none", "--workers", "0", "--gate", "facs:0.6", "--gate", "jaccard"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
-    assert "gates: agreement: rejected" in result.output
+    assert "counted: agreement: rejected" in result.output
     wrong = CliRunner().invoke(app, [*command, "--gate", "beauty"])
     assert wrong.exit_code != 0

@@ -91,7 +91,11 @@ def warmup(
     identities: Annotated[int | None, typer.Option(help="How many synthetic people there are.")] = None,
     gate: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[:LEAST]", help="Draw again what is not as asked: jaccard:0.5, facs:0.7."),
+        typer.Option(
+            metavar="NAME[:NUMBER]",
+            help="Draw again what is not as asked: jaccard:0.5, facs:0.7; or label anew: relabel:0.9, consensus:2 "
+            "(both of checkpoints that bring detectors), realism:0.5.",
+        ),
     ] = None,
     guard: Annotated[
         bool | None, typer.Option("--guard", help="Keep out faces that are too like a held-out person.")
@@ -236,7 +240,7 @@ def _print_summary(console: Console, warmed: Warmed, *, debug: bool) -> None:
         f"already; failed shards: {len(warmed.failed)}"
     )
     if any(warmed.counts.values()):
-        console.print("gates: " + ", ".join(f"{name} {number:,}" for name, number in sorted(warmed.counts.items())))
+        console.print("counted: " + ", ".join(f"{name} {number:,}" for name, number in sorted(warmed.counts.items())))
     for outcome in warmed.failed[:_SHOWN]:
         shard = outcome.task
         tried = "" if outcome.attempts == 1 else f" ({outcome.attempts} attempts)"

@@ -10,6 +10,7 @@ import numpy as np
 
 from ausynth.errors import ConfigurationError, require_whole
 from ausynth.gates.judges import Gate
+from ausynth.generators.asking import counts_of
 from ausynth.generators.base import Conditions, Generated, Generator
 from ausynth.labels import Labels
 from ausynth.stats import Stats
@@ -92,6 +93,9 @@ class GatedGenerator:
         return Generated(made.images, Labels.concatenate(labels) if labels else made.labels, accepted_B)
 
     def counts(self) -> dict[str, int]:
-        """Return what the gates did in this process: pictures seen, rejected in all and by gate, entries corrected."""
+        """Return what the gates did in this process: pictures seen, rejected in all and by gate, entries corrected.
+
+        What the generator itself counts is among it.
+        """
         counts: dict[str, int] = self._stats.snapshot()["counts"]
-        return counts
+        return {**counts_of(self.generator), **counts}

@@ -151,7 +151,7 @@ class Consensus:
 
 
 class Relabel:
-    """Gives pictures the labels that detectors and the generator's own labels make most probable: naive Bayes.
+    """Gives pictures the labels that detectors and the generator's claims make most probable: naive Bayes.
 
     Entries that are not certain enough are masked; the confidence of the others is their calibrated probability. In a
     simulation (requests obeyed .75/.95, three detectors at .8/.93) it leaves .0076 of the entries wrong, masks 7 %,
@@ -159,15 +159,26 @@ class Relabel:
 
     Args:
         detectors: K of them.
-        reliability: of these detectors, and of the generator's labels.
+        reliability: of these detectors, and of the claims.
         certainty: the least probability of what an entry says, above .5.
+        claims: what the generator claims of a picture: its "labels", or the "request", where the labels are what the
+            same detectors have read and would be counted twice.
     """
 
     name = "relabel"
 
-    def __init__(self, detectors: Sequence[Detector], reliability: Reliability, certainty: float = 0.9) -> None:
-        if not 0.5 < certainty < 1:
-            raise ConfigurationError(f"certainty={certainty!r}", expected="above .5 and below 1")
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        reliability: Reliability,
+        certainty: float = 0.9,
+        claims: Literal["labels", "request"] = "labels",
+    ) -> None:
+        if not 0.5 < certainty < 1 or claims not in ("labels", "request"):
+            raise ConfigurationError(
+                f"certainty={certainty!r}, claims={claims!r}",
+                expected="certainty above .5 and below 1; claims 'labels' or 'request'",
+            )
         names = _names(detectors)
         if names != reliability.detectors:
             raise ConfigurationError(
@@ -176,13 +187,15 @@ class Relabel:
                 do="measure it with Reliability.of(detectors, ...)",
             )
         self.detectors, self.reliability, self.certainty = tuple(detectors), reliability, certainty
+        self.claims = claims
         facts = [np.asarray(value).tolist() for value in vars(reliability).values()]
-        self.fingerprint = _hash(self.name, facts, certainty)
+        own = () if claims == "labels" else (claims,)
+        self.fingerprint = _hash(self.name, facts, certainty, *own)
 
-    def judge(self, asked: Conditions, images: NDArray[np.uint8], labels: Labels) -> Verdict:  # noqa: ARG002
+    def judge(self, asked: Conditions, images: NDArray[np.uint8], labels: Labels) -> Verdict:
         """Return the most probable labels; AUs whose reliability was not measured are masked."""
         aus = self.reliability.aus
-        known = labels.project(aus)
+        known = (labels if self.claims == "labels" else Labels.from_intensity(labels.aus, asked.intensity)).project(aus)
         present_BA = self.reliability.probability(look(self.detectors, images, aus), known.occurrence)
         sure_BA = np.maximum(present_BA, 1 - present_BA)
         found_BA = np.where(sure_BA >= self.certainty, (present_BA >= 0.5).astype(np.float32), np.nan)

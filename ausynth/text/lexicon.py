@@ -11,7 +11,7 @@ from typing import Any, Final
 from ausynth import facs
 from ausynth.text.phrases import alternatives, read_toml
 
-__all__ = ["CODE", "Mention", "compound", "find", "rules", "still_aus", "whole_aus"]
+__all__ = ["CODE", "Mention", "compound", "find", "rules", "still_aus", "vocabulary", "whole_aus"]
 
 CODE: Final = re.compile(r"\baus?\s*(\d+[a-e]?)((?:\s*(?:\+\s*(?:au\s*)?|(?:,\s*and|,|and|&)\s*)\d+[a-e]?)*)\b")
 """AU12, AU 12C, AU6+12, AUs 1, 2 and 4."""
@@ -73,6 +73,14 @@ def compound(first: str, second: str) -> str | None:
         if pair in ([first, second], [second, first]):
             return str(name)
     return None
+
+
+def vocabulary() -> dict[str, tuple[str, ...]]:
+    """Return what the reader knows, by kind, one word for each: parts of the face, motions, whole words, emotions."""
+    return {
+        kind: tuple(name.replace("_", " ") for name in _words()[kind])
+        for kind in ("region", "motion", "whole", "emotion")
+    }
 
 
 def whole_aus(name: str) -> tuple[int, ...]:

@@ -65,6 +65,7 @@ class MAUGenGenerator:
         describe: makes a prompt of intensities, where none is given.
         folder: of the checkpoint.
         verifier: what reads the labels, None where the decoder does.
+        steps, guidance, least_confidence: as given.
 
     Raises:
         ConfigurationError: no checkpoint there, one of another label space or without a bank or without the verifier
@@ -122,8 +123,8 @@ class MAUGenGenerator:
         self.verifier = open_verifier(folder, labels, config.aus, least_confidence)
         if self.verifier is not None:
             self.verifier.to(self.device)
-        self._least, self._stats = least_confidence, Stats()
-        self._steps, self._guidance, self._readings = steps, guidance, 0 if self.verifier else readings
+        self.steps, self.guidance, self.least_confidence = steps, guidance, least_confidence
+        self._readings, self._stats = 0 if self.verifier else readings, Stats()
         half = precision == "bf16" or (precision == "auto" and self.device.startswith("cuda"))
         self._half = half
         if config.identity and self.pipeline.people is None:
@@ -182,8 +183,8 @@ class MAUGenGenerator:
                 list(prompts),
                 intensities=conditions.intensity,
                 identity=conditions.identity if self.pipeline.maugen.identity else None,
-                num_inference_steps=self._steps,
-                guidance_scale=self._guidance,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
                 generator=seeds.astype(np.int64).tolist(),
                 readings=self._readings,
                 output_type="np",
@@ -193,7 +194,7 @@ class MAUGenGenerator:
     def _said(self, images: NDArray[np.uint8], decoded: Labels) -> Labels:
         """Return the labels that pictures carry, uncertain entries masked; `decoded` are the decoder's."""
         if self.verifier is None:
-            reader, labels = "decoder", masked(decoded, self._least)
+            reader, labels = "decoder", masked(decoded, self.least_confidence)
         else:
             reader, labels = "verifier", self.verifier.read(images).project(self.aus)
         unknown = int((~labels.mask).sum())
