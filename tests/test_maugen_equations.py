@@ -211,6 +211,52 @@ def test_the_directional_and_the_identity_loss() -> None:
 # --- noise ----------------------------------------------------------------------------------------------------------
 
 
+def test_the_losses_of_critics() -> None:
+    seen, shown = randn(3, 2), randn(3, 2, seed=1)
+    shown[1, 0] = NAN
+    weight = np.array([1, 0.25, 0], np.float32)
+    known = ~np.isnan(shown)
+    expected = (weight[:, None] * np.where(known, (seen - np.nan_to_num(shown)) ** 2, 0)).sum() / known.sum()
+    assert losses.expression_loss(t(seen), t(shown), t(weight)).item() == pytest.approx(expected, rel=1e-5)
+    ours, theirs = [randn(3, 4, 2, 2), randn(3, 5, 1, 1)], [randn(3, 4, 2, 2, seed=1), randn(3, 5, 1, 1, seed=1)]
+    shares = [((a - b) ** 2).mean((1, 2, 3)) / (b**2).mean() for a, b in zip(ours, theirs, strict=True)]
+    found = losses.feature_loss([t(each) for each in ours], [t(each) for each in theirs], t(weight)).item()
+    assert found == pytest.approx((weight * np.mean(shares, axis=0)).mean(), rel=1e-5)
+
+
+def test_gradients_of_features_are_bounded_where_nothing_fires() -> None:
+    ours = torch.zeros(2, 3, 2, 2, requires_grad=True)
+    loss = losses.feature_loss([ours], [torch.ones(2, 3, 2, 2)], torch.ones(2))
+    (gradient,) = torch.autograd.grad(loss, ours)
+    assert gradient.norm() < 1
+
+
+def test_nearly_clean_samples_do_not_outweigh_the_others() -> None:
+    flow = Flow()
+    times = torch.tensor([0.05, 0.1, 0.25, 0.5, 1.0])
+    error = torch.full((5, 1, 1, 1), 0.1)
+    velocity = flow.output(torch.zeros_like(error), error, times) * flow.importance(times)[:, None, None, None]
+    weight = velocity.square().flatten() / 0.01
+    torch.testing.assert_close(weight, torch.tensor([16.0, 16.0, 16.0, 4.0, 1.0]))
+
+
+def test_critics_see_noisy_pictures_less_and_their_gradient_reaches_the_picture() -> None:
+    class Critic(torch.nn.Module):
+        def look(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+            maps = torch.nn.functional.avg_pool2d(images, 4)
+            return maps.mean((2, 3))[:, : len(TINY.aus)] * 5, [maps]
+
+    model, wired = model_of()
+    objective = Objective(model, wired, dropping=Dropping(0, 0, 0, 0, 0), auxiliaries=Auxiliaries(critics=(Critic(),)))
+    batch, draws = batch_of(model, wired), draws_of(model)
+    found = objective(batch, draws)
+    assert {"expression", "features"} <= set(found)
+    assert grads(model, found["features"])["unet"] > 0
+    clean = dataclasses.replace(draws, uniform=torch.full_like(draws.uniform, 1 - 1e-6))  # t = 1: nothing but noise
+    noisy = objective(batch, clean)
+    assert noisy["features"] < 1e-3 * found["features"]
+
+
 def test_flow_matching_with_a_loss_on_the_velocity() -> None:
     flow, clean, noise = Flow(), randn(3, 2, 4, 4), randn(3, 2, 4, 4, seed=1)
     times = np.array([0.01, 0.3, 1], np.float32)
@@ -244,6 +290,12 @@ def test_times_lie_between_picture_and_noise(uniform: float) -> None:
     for process in (Flow(), DDPM(torch.linspace(0.99, 0.01, 1000))):
         time = process.draw_times(torch.tensor([uniform])).item()
         assert 0 < time < 1
+
+
+def test_times_of_the_flow_are_often_where_few_steps_begin() -> None:
+    times = Flow().draw_times((torch.arange(20_000) + 0.5) / 20_000)
+    assert (times > 0.9).float().mean() == pytest.approx(0.25 * 0.1 + 0.75 * 0.014, abs=0.002)
+    assert times.median() == pytest.approx(0.5, abs=0.01)
 
 
 def test_euler_steps_of_the_flow_are_those_of_the_formula() -> None:
