@@ -32,7 +32,8 @@ def expressions_of(generator: Generator, level: float = 4) -> tuple[list[str], F
 def combinations_of(aus: Sequence[int], count: int, level: float = 4) -> tuple[list[str], Floats]:
     """Return up to `count` combinations that a face can make: headings, and requests (K, A).
 
-    Emotions come first, by what their prototypes require, then the combinations that the text processor has words for, then pairs.
+    Emotions come first, by what their prototypes require, then the combinations that the text processor has words for,
+    then pairs.
 
     Raises:
         ConfigurationError: the label space has none.
