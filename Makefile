@@ -7,11 +7,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
+# Weights that come with the package, where they have not been left out.
+MAUGEN := $(wildcard ausynth/generators/maugen/weights/mini/model_index.json)
+
 .PHONY: demo test lint format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ausynth simulate disfa $(DEMO)/disfa --subjects 9 --frames 120 --size 160 --run-length 15
 	$(BIN)/ausynth preview --real disfa --disfa-root $(DEMO)/disfa --out $(DEMO)
+ifneq ($(MAUGEN),)
+	$(BIN)/ausynth generate "a slight smile with raised cheeks" --generator maugen --count 8 --out $(DEMO)/smile.png
+	$(BIN)/ausynth generate "a hint of sadness with clearly lowered brows" --generator maugen --count 8 --out $(DEMO)/sadness.png
+endif
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(ARGS)

@@ -79,6 +79,9 @@ def bench(
     console.print(table)
     _print_counts(console, stream.stats())
     console.print(f"{batches * batch_size / seconds:,.0f} images/s")
+    made = stream.stats()["generator"]
+    if made is not None:
+        console.print(f"synthetic faces by {made['name']}" + (f": {made['why']}" if made["why"] else ""), markup=False)
 
 
 def _print_counts(console: Any, stats: dict[str, Any]) -> None:

@@ -85,7 +85,9 @@ def preview(
         aus=label_space(aus),
     )
     console = Console(soft_wrap=True)
-    batches, seconds = _time(stream)
+    # A network on the CPU takes seconds for a picture: it is not asked for more of them than are shown.
+    timed = 2 if getattr(stream.generator, "device", None) == "cpu" else _TIMED_BATCHES
+    batches, seconds = _time(stream, timed)
     files = [out / "batch.png", out / "aus.png"]
     subtitle = f"{_mixed(stream)}, label space {_space(stream.aus)}, {image_size} px, seed {seed}"
     practice = [source.name.upper() for source in stream.real if _is_practice(source.name, roots.get(source.name))]
@@ -94,11 +96,16 @@ def preview(
     word = "practice" if practice else "real"
     sheet = _draw_batch(stream, batches[0], _title(batches[0], ratio, word), subtitle, word)
     write_whole(files[0], png(sheet))
+    if chosen == "auto":
+        chosen = stream.generator.name if stream.generator is not None else "rendered"
     write_whole(files[1], png(_draw_aus(chosen, seed)))
     _print_rates(console, stream, batches)
     _print_sources(console, stream, batches)
-    speed = _TIMED_BATCHES * batch_size / seconds
-    console.print(f"{speed:,.0f} images/s over {_TIMED_BATCHES} batches of {batch_size} at {image_size} px")
+    why = stream.stats()["generator"]
+    if why is not None and why["why"]:
+        console.print(f"Synthetic faces by {why['name']}: {why['why']}", markup=False)
+    speed = timed * batch_size / seconds
+    console.print(f"{speed:,.0f} images/s over {timed} batches of {batch_size} at {image_size} px")
     for file, what in zip(files, ("a mixed batch with its labels", "each AU of the generator by itself"), strict=True):
         console.print(f"{file}: {what}")
 
@@ -122,11 +129,11 @@ def au_pictures(generator: Generator, seed: int = 0) -> tuple[dict[int, NDArray[
     return {au: made.images[at] for au, at in places.items()}, {au: made.labels[at] for au, at in places.items()}
 
 
-def _time(stream: MixedStream) -> tuple[list[dict[str, Any]], float]:
+def _time(stream: MixedStream, count: int) -> tuple[list[dict[str, Any]], float]:
     """Return the first batches of the stream, and the seconds that they took once it had made one before."""
     stream.batch(0)  # pays for compiling the renderer
     start = time.perf_counter()
-    batches = list(islice(stream, _TIMED_BATCHES))
+    batches = list(islice(stream, count))
     return batches, time.perf_counter() - start
 
 

@@ -33,17 +33,37 @@ def sheet(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the sheets go.")],
     look: Annotated[str, typer.Option(metavar="procedural|portrait", help="Which faces.")] = "procedural",
     bank: Annotated[Path | None, typer.Option(metavar="BANK", help="Face bank of the portrait look.")] = None,
-    people: Annotated[int, typer.Option(min=1, help="People who show each AU.")] = 6,
-    combinations: Annotated[int, typer.Option(min=1, help="Random combinations.")] = 40,
+    generator: Annotated[
+        str,
+        typer.Option(
+            metavar="rendered|maugen|auto|FOLDER", help="What makes the faces; look and bank are the renderer's."
+        ),
+    ] = "rendered",
+    people: Annotated[
+        int | None, typer.Option(min=1, help="People who show each AU [default: 6; 8 of a network]")
+    ] = None,
+    combinations: Annotated[
+        int | None, typer.Option(min=1, help="Combinations [default: 40 random ones; 20 of a network]")
+    ] = None,
     image_size: Annotated[int, typer.Option(help="Height and width of the rendered pictures in pixels.")] = 224,
     seed: Annotated[int, typer.Option(help="Seed of people and combinations.")] = 0,
     as_png: Annotated[bool, typer.Option("--png", help="PNG files; else JPEG of at most 400 kB each.")] = False,
 ) -> None:
     """Draw each AU by itself at 0-5 on several people, and random combinations with pose and light.
 
-    Writes aus_1, aus_2 ... (a person each) and combinations.
+    Writes aus_1, aus_2 ... (a person each) and combinations. Of a network (--generator maugen) it writes people, a row
+    a person with each AU alone, and combinations, emotions among them, each by all of these people in turn.
     """
     from rich.console import Console
+
+    if generator == "auto":
+        from ausynth.generators import resolve_auto
+
+        generator = resolve_auto().name
+    if generator != "rendered":
+        _sheets_of_network(out, generator, people or 8, combinations or 20, seed=seed, as_png=as_png)
+        return
+    people, combinations = people or 6, combinations or 40
 
     from ausynth.bars import counting_bar
     from ausynth.errors import ConfigurationError
@@ -197,6 +217,43 @@ def _combinations(generator: Generator, count: int, seed: int, look: str) -> NDA
         subtitle="Another person, pose, light and background each; labels as the generator gives them.",
         picture=150,
     )
+
+
+def _sheets_of_network(out: Path, name: str, people: int, combinations: int, *, seed: int, as_png: bool) -> None:
+    """Write people and combinations, as a generator shows them that has no pose or light to be kept still."""
+    import numpy as np
+    from rich.console import Console
+
+    from ausynth.generators import load_generator
+    from ausynth.generators.asking import ask
+    from ausynth.people_sheet import combinations_of, expressions_of, people_sheet, said_of
+
+    generator = load_generator(name)
+    chosen = np.array(choose_people(generator, people, seed), np.int64)
+    console = Console(soft_wrap=True)
+
+    def drawn(wanted_KA: NDArray[np.float32], headings: list[str], who_P: NDArray[np.int64], title: str) -> Any:
+        asked_NA = np.tile(wanted_KA, (len(who_P), 1))
+        person_N = np.repeat(who_P, len(wanted_KA))
+        images, labels = _generate(generator, ask(generator, asked_NA, person_N, np.full(len(asked_NA), seed)))
+        return people_sheet(
+            images.reshape(len(who_P), len(wanted_KA), *images.shape[1:]),
+            headings,
+            [f"person\n{who}" for who in who_P],
+            said_of(asked_NA, labels),
+            title=title,
+            subtitle="Asked at 4. Under each picture: AU:intensity as its label says; red where that is not as asked.",
+        )
+
+    headings, wanted_KA = expressions_of(generator)
+    sheets = {"people": drawn(wanted_KA, headings, chosen, f"Each AU alone: generator {generator.name!r}")}
+    headings, wanted_KA = combinations_of(generator.aus, combinations)
+    title = f"{len(wanted_KA)} combinations: generator {generator.name!r}"
+    sheets["combinations"] = drawn(wanted_KA, headings, chosen[:4], title)
+    for file, sheet_of in sheets.items():
+        path = out / f"{file}{'.png' if as_png else '.jpg'}"
+        write_whole(path, _encoded(sheet_of, as_png=as_png))
+        console.print(f"{path}: {path.stat().st_size / 1000:,.0f} kB")
 
 
 def _encoded(image: NDArray[np.uint8], *, as_png: bool) -> bytes:
