@@ -61,6 +61,9 @@ def maugen(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="In all, those of an interrupted run included.")] = 20_000,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so long, saved.")] = None,
+    stop: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this step, saved; the learning rate is on its way to --steps.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Of each process.")] = 32,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate [default: 8e-4; 1e-5 for sd15]")] = None,
     adaptive: Annotated[
@@ -141,6 +144,7 @@ def maugen(
         save_every=save_every,
         sample_every=sample_every,
         minutes=minutes,
+        stop=stop,
         weights=_weights(weight),
         first_passes=first_passes,
         ema_decay=ema,

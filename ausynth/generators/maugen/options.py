@@ -49,6 +49,7 @@ class TrainOptions:
         bank: people whose identity tokens a checkpoint carries.
         nan_budget: how many of the last 100 steps may be skipped for a loss or gradient that is no number.
         minutes: stop after so long, saved; None: when all steps are done.
+        stop: stop after so many steps, saved, with the learning rate on its way to `steps`; None: at `steps`.
     """
 
     steps: int = 20_000
@@ -71,6 +72,7 @@ class TrainOptions:
     bank: int = 256
     nan_budget: int = 20
     minutes: float | None = None
+    stop: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "adaptive_every", "log_every", "keep"):

@@ -147,9 +147,10 @@ class _Run:
         self.out.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(1, thread_name_prefix="maugen-data") as reader:
             ahead = reader.submit(self._faces, self.step)
-            while self.step < options.steps:
+            last = options.steps if options.stop is None else min(options.stop, options.steps)
+            while self.step < last:
                 faces = ahead.result()
-                if self.step + 1 < options.steps:
+                if self.step + 1 < last:
                     ahead = reader.submit(self._faces, self.step + 1)
                 found = self.stepper.step(self.step, self._tensors(faces))
                 self.step += 1
@@ -158,7 +159,7 @@ class _Run:
                 late = options.minutes is not None and not self.stepper.agreed(
                     time.monotonic() - began <= 60 * options.minutes
                 )
-                ends = late or self.step == options.steps
+                ends = late or self.step == last
                 if self.is_main and (ends or _due(self.step, options.sample_every)):
                     self._draw()
                 if ends or _due(self.step, options.save_every):
