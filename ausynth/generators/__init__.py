@@ -63,14 +63,18 @@ def load_generator(name_or_path: str | os.PathLike[str], device: str | None = No
 
 
 def _rendered(device: str | None, options: dict[str, Any]) -> Generator:
-    if device not in (None, "auto", "cpu"):
-        raise ConfigurationError(
-            f"generator 'rendered' on device {device!r}", expected="'cpu' or None", do="leave device out"
-        )
     look = options.pop("look", "procedural")
     if look not in LOOKS:
         raise ConfigurationError(f"generator 'rendered' with look={look!r}", expected=f"one of {list(LOOKS)}")
     made = _class_of(look)
+    if look == "portrait":
+        options = {"device": device, **options}
+    elif device not in {None, "auto", "cpu"}:
+        raise ConfigurationError(
+            f"the look 'procedural' on device {device!r}: it runs on the CPU",
+            expected="'cpu' or None",
+            do="leave device out; the look 'portrait' runs on CUDA",
+        )
     of_look = "" if look == "procedural" else f" with the look {look!r}"
     _require_known(f"generator 'rendered'{of_look}", made, options)
     if look == "portrait" and options.get("bank") is None:
