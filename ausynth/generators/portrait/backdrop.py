@@ -11,9 +11,10 @@ from ausynth.generators.portrait.pixels import blurred
 from ausynth.generators.rendered.draws import stream
 from ausynth.labels import Floats
 
-__all__ = ["PLAIN", "POINTS", "brightness", "colour", "draw_backdrop"]
+__all__ = ["KINDS", "PLAIN", "POINTS", "brightness", "draw_backdrop"]
 
 POINTS: Final = 48
+KINDS: Final = (0.3, 0.3, 0.15, 0.15, 0.1)  # shares of walls, rooms, gardens, windows and lights at night
 PLAIN: Final = np.array([0.30, 0.30, 0.30], np.float32)
 
 
@@ -28,14 +29,14 @@ def draw_backdrop(noise: int, amount: float, size: int) -> Floats:
     if amount == 0:
         return np.broadcast_to(PLAIN, (size, size, 3)).copy()
     draw = stream("background", noise)
-    kind = draw.choice(5, p=(0.3, 0.3, 0.15, 0.15, 0.1))
+    kind = draw.choice(5, p=KINDS)
     scene_HW3 = (_wall, _room, _garden, _window, _bokeh)[kind](draw)
     scene_HW3 = PLAIN + np.float32(amount) * (scene_HW3 - PLAIN)
     large = cv2.resize(np.ascontiguousarray(scene_HW3, np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     return np.clip(large, 0.002, 1.2).astype(np.float32)
 
 
-def colour(draw: np.random.Generator, bright: float, most: float = 0.22) -> Floats:
+def _colour(draw: np.random.Generator, bright: float, most: float = 0.22) -> Floats:
     """Return a linear colour of little saturation."""
     hue, saturation = draw.uniform(0, 2 * np.pi), most * draw.beta(1.3, 2.2)
     warm = saturation * np.array([np.cos(hue), 0.35 * np.sin(hue), -np.cos(hue)]) + 0.03 * draw.standard_normal(3)
@@ -52,7 +53,7 @@ def _gradient(draw: np.random.Generator, bright: float) -> Floats:
     angle, slope = draw.uniform(0, 2 * np.pi), draw.uniform(0.05, 0.5)
     ramp = 1 + slope * (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5))
     spot = 1 + draw.uniform(0, 0.6) * np.exp(-((x - draw.uniform(0, 1)) ** 2 + (y - draw.uniform(0, 1)) ** 2) / 0.25)
-    return np.asarray((ramp * spot)[..., None] * colour(draw, bright), np.float32)
+    return np.asarray((ramp * spot)[..., None] * _colour(draw, bright), np.float32)
 
 
 def brightness(draw: np.random.Generator) -> float:
@@ -73,7 +74,7 @@ def _room(draw: np.random.Generator) -> Floats:
         left, top = draw.uniform(-0.2, 1, 2)
         width, height = draw.uniform(0.08, 0.5), draw.uniform(0.1, 0.9)
         inside = ((x > left) & (x < left + width) & (y > top) & (y < top + height))[..., None]
-        thing = colour(draw, float(np.clip(bright * np.exp(draw.normal(0, 0.7)), 0.01, 1)), 0.3)
+        thing = _colour(draw, float(np.clip(bright * np.exp(draw.normal(0, 0.7)), 0.01, 1)), 0.3)
         image = np.where(inside, image * 0.2 + 0.8 * thing, image)
     return blurred(image, draw.uniform(1.2, 4.5))
 
@@ -97,7 +98,7 @@ def _window(draw: np.random.Generator) -> Floats:
     left, top, width = draw.uniform(-0.3, 0.8), draw.uniform(-0.3, 0.3), draw.uniform(0.25, 0.7)
     pane = (x > left) & (x < left + width) & (y > top) & (y < top + draw.uniform(0.5, 1.0))
     bar = np.abs(x - (left + width / 2)) < 0.02
-    image = np.where((pane & ~bar)[..., None], colour(draw, float(draw.uniform(0.6, 1.0)), 0.12), image)
+    image = np.where((pane & ~bar)[..., None], _colour(draw, float(draw.uniform(0.6, 1.0)), 0.12), image)
     return blurred(image, draw.uniform(1.0, 3.5))
 
 
@@ -109,5 +110,5 @@ def _bokeh(draw: np.random.Generator) -> Floats:
         radius = draw.uniform(0.03, 0.11)
         distance = np.hypot(x - draw.uniform(0, 1), y - draw.uniform(0, 1))
         disc = np.clip((radius - distance) / 0.02, 0, 1)[..., None]
-        image = image + disc * colour(draw, float(draw.uniform(0.05, 0.4)), 0.45)
+        image = image + disc * _colour(draw, float(draw.uniform(0.05, 0.4)), 0.45)
     return blurred(image.astype(np.float32), 0.7)

@@ -65,9 +65,8 @@ class Lamps(NamedTuple):
     exposure: float
 
     @classmethod
-    def drawn(cls, noise: int) -> Lamps:
-        """Return those of a noise seed."""
-        draw = stream("light", noise)
+    def drawn(cls, draw: np.random.Generator) -> Lamps:
+        """Return them from the stream "light" of a noise seed."""
         around, above = draw.uniform(-75, 75), draw.uniform(-5, 60)
         share = draw.beta(1.6, 2.2) * 0.75
         warmth, fill_warmth = draw.normal(0, 0.6, 2)
@@ -95,7 +94,7 @@ def draw_light(noise: int, amount: float, photo_93: Floats) -> Light:
         amount: 0 is the photograph's own light, 1 anything from flat to a strong lamp at the side.
         photo_93: (9, 3) the photograph's own light.
     """
-    lamps = Lamps.drawn(noise)
+    lamps = Lamps.drawn(stream("light", noise))
     around, above = np.radians((lamps.around, lamps.above))
     key_3 = np.array([np.sin(around) * np.cos(above), np.sin(above), np.cos(around) * np.cos(above)], np.float32)
     share, second, from_sky = lamps.share, lamps.second, lamps.from_sky

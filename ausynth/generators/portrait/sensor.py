@@ -59,16 +59,15 @@ class Exposure(NamedTuple):
     row: int
 
     @classmethod
-    def drawn(cls, noise: int) -> Exposure:
-        """Return that of a noise seed."""
-        draw = stream("sensor", noise)
+    def drawn(cls, draw: np.random.Generator) -> Exposure:
+        """Return it from the stream "sensor" of a noise seed."""
         sigma, shot, read = draw.random(), draw.uniform(-9.5, -7.4), draw.uniform(-6.8, -5.4)
         return cls(sigma, shot, read, draw.random(), int(draw.integers(_TILE)), int(draw.integers(_TILE)))
 
 
 def expose(light_HW3: Floats, factor: int, sensor: Sensor, noise: int, out_HW3: NDArray[np.uint8]) -> None:
     """Write the picture of linear light at `factor` x `factor` points a pixel; `light_HW3` is changed."""
-    exposure = Exposure.drawn(noise)
+    exposure = Exposure.drawn(stream("sensor", noise))
     if factor > 1:
         size = out_HW3.shape[0]
         few = cv2.resize(np.minimum(light_HW3, 1), (size, size), interpolation=cv2.INTER_AREA)

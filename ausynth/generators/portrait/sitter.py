@@ -121,12 +121,12 @@ class Studio:
         parts = draw.dirichlet(np.full(count, 4.0)) * total
         return Mixture(base, chosen, tuple(float(part) for part in parts))
 
-    def traits(self, identity: int) -> Traits:
-        """Return what else of the person of an identity number is drawn."""
-        own = self._own(identity)
+    def traits(self, identity: int, mixture: Mixture) -> Traits:
+        """Return what else of the person of an identity number is drawn, who is made of `mixture`."""
+        own = identity if self._blend else mixture.base
         draw = stream("face", own)
-        eyes = int(draw.integers(1 + len(self.mixture(identity).others)))
-        return Traits(eyes, float(draw.standard_normal()), self.asymmetry(identity))
+        eyes = int(draw.integers(1 + len(mixture.others)))
+        return Traits(eyes, float(draw.standard_normal()), self._unevenness(own))
 
     def sitter(self, identity: int) -> Sitter:
         """Return the person of an identity number."""
@@ -134,7 +134,10 @@ class Studio:
 
     def asymmetry(self, identity: int) -> Floats:
         """Return (A,) how much weaker a person's right (above 0) or left side (below 0) moves, over `table.AUS`."""
-        uneven_A = stream("asymmetry", self._own(identity)).standard_normal(len(AUS)) * self._asymmetry
+        return self._unevenness(self._own(identity))
+
+    def _unevenness(self, own: int) -> Floats:
+        uneven_A = stream("asymmetry", own).standard_normal(len(AUS)) * self._asymmetry
         return np.clip(uneven_A, -0.6, 0.6).astype(np.float32)
 
     def _own(self, identity: int) -> int:
@@ -145,7 +148,7 @@ class Studio:
         mixture = self.mixture(identity)
         base = self.known(mixture.base)
         others = [self.known(n) for n in mixture.others]
-        traits = self.traits(identity)
+        traits = self.traits(identity, mixture)
         vertices_V3, texture = base.vertices, base.texture
         if others:
             masks = inner_face(self._shaper.topology, self._size)

@@ -5,6 +5,8 @@ Legend of the shapes: Q points of the small scene along either side, T things in
 
 from __future__ import annotations
 
+import bisect
+import math
 from typing import Final
 
 import cv2
@@ -13,10 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ausynth.generators.portrait.backdrop import PLAIN, POINTS
-from ausynth.generators.portrait.backdrop import brightness as _brightness
-from ausynth.generators.portrait.backdrop import colour as _colour
-from ausynth.generators.rendered.draws import stream
+from ausynth.generators.portrait.backdrop import KINDS, PLAIN, POINTS, brightness
+from ausynth.generators.portrait.batched.draws import streams
 from ausynth.labels import Floats
 
 __all__ = ["Backdrops", "Plans"]
@@ -51,32 +51,48 @@ class Plans:
         self.blur = np.zeros(count)
         blobs: list[Floats] = []
         painters = (self._wall, self._room, self._garden, self._window, self._bokeh)
-        for b, noise in enumerate(noise_B.tolist()):
-            draw = stream("background", noise)
-            kind = int(draw.choice(5, p=(0.3, 0.3, 0.15, 0.15, 0.1)))
-            made = painters[kind](b, draw)
+        self._colours: list[tuple[Floats, tuple[float, ...]]] = []
+        bounds_4 = (np.cumsum(KINDS) / np.sum(KINDS)).tolist()[:-1]
+        for b, draw in enumerate(streams("background", noise_B)):
+            made = painters[bisect.bisect_right(bounds_4, draw.random())](b, draw)  # as `Generator.choice` does
             if made is not None:
                 blobs.append(made)
+        self._mix()
         self.blobs = np.stack(blobs) if blobs else np.zeros((0, len(_BLOBS), POINTS, POINTS), np.float32)
+
+    def _colour(self, out_3: Floats, draw: np.random.Generator, bright: float, most: float = 0.22) -> None:
+        """Draw a linear colour of little saturation, to be written to `out_3` when all are drawn."""
+        hue, saturation = draw.uniform(0, 2 * np.pi), most * draw.beta(1.3, 2.2)
+        self._colours.append((out_3, (bright, hue, saturation, *draw.standard_normal(3))))
+
+    def _mix(self) -> None:
+        if not self._colours:
+            return
+        bright, hue, saturation, *shift = np.array([numbers for _, numbers in self._colours]).T
+        way_3N = np.stack([np.cos(hue), 0.35 * np.sin(hue), -np.cos(hue)])
+        colours_N3 = (bright * np.clip(1 + saturation * way_3N + 0.03 * np.stack(shift), 0.3, 2)).T
+        for (out_3, _), colour_3 in zip(self._colours, colours_N3, strict=True):
+            out_3[:] = colour_3
+        self._colours.clear()
 
     def _spread(self, b: int, draw: np.random.Generator, bright: float) -> None:
         angle, slope = draw.uniform(0, 2 * np.pi), draw.uniform(0.05, 0.5)
         spot, column, row = draw.uniform(0, 0.6), draw.uniform(0, 1), draw.uniform(0, 1)
         self.gradient[b, :5] = angle, slope, spot, column, row
-        self.gradient[b, 5:] = _colour(draw, bright)
+        self._colour(self.gradient[b, 5:], draw, bright)
 
     def _wall(self, b: int, draw: np.random.Generator) -> None:
-        self._spread(b, draw, _brightness(draw))
+        self._spread(b, draw, brightness(draw))
 
     def _room(self, b: int, draw: np.random.Generator) -> None:
-        bright = _brightness(draw)
+        bright = brightness(draw)
         self._spread(b, draw, bright)
         for thing in range(int(draw.integers(2, 7))):
             left, top = draw.uniform(-0.2, 1, 2)
             width, height = draw.uniform(0.08, 0.5), draw.uniform(0.1, 0.9)
-            own = float(np.clip(bright * np.exp(draw.normal(0, 0.7)), 0.01, 1))
+            own = min(max(bright * math.exp(draw.normal(0, 0.7)), 0.01), 1.0)
             self.boxes[b, thing, :5] = left, top, left + width, top + height, _MOST
-            self.boxes[b, thing, 5:] = _colour(draw, own, 0.3)
+            self._colour(self.boxes[b, thing, 5:], draw, own, 0.3)
         self.blur[b] = draw.uniform(1.2, 4.5)
 
     def _garden(self, b: int, draw: np.random.Generator) -> Floats:
@@ -95,7 +111,7 @@ class Plans:
         bar = left + width / 2
         self.boxes[b, 0, :5] = left, top, bar - 0.02, bottom, _FULL
         self.boxes[b, 1, :5] = bar + 0.02, top, left + width, bottom, _FULL
-        self.boxes[b, :2, 5:] = _colour(draw, float(draw.uniform(0.6, 1.0)), 0.12)
+        self._colour(self.boxes[b, :2, 5:], draw, float(draw.uniform(0.6, 1.0)), 0.12)
         self.blur[b] = draw.uniform(1.0, 3.5)
 
     def _bokeh(self, b: int, draw: np.random.Generator) -> None:
@@ -103,7 +119,7 @@ class Plans:
         for disc in range(int(draw.integers(4, 14))):
             radius, column, row = draw.uniform(0.03, 0.11), draw.uniform(0, 1), draw.uniform(0, 1)
             self.discs[b, disc, :3] = radius, column, row
-            self.discs[b, disc, 3:] = _colour(draw, float(draw.uniform(0.05, 0.4)), 0.45)
+            self._colour(self.discs[b, disc, 3:], draw, float(draw.uniform(0.05, 0.4)), 0.45)
         self.blur[b] = 0.7
 
 

@@ -27,6 +27,7 @@ from ausynth.generators.portrait.batched.raster import Seen, rasterise
 from ausynth.generators.portrait.batched.sensor import Camera as Lens
 from ausynth.generators.portrait.batched.shade import Front, Sheet, Surface, shade
 from ausynth.generators.portrait.batched.shape import FaceMaker, Faces, Motion, rotations
+from ausynth.generators.portrait.batched.views import blinks, draw_views
 from ausynth.generators.portrait.batched.wrinkles import Engraver
 from ausynth.generators.portrait.draw import FRAME, MIDDLE, OPEN_CM, PIVOT_CM, Artist, Settings
 from ausynth.generators.portrait.labels import Labeller
@@ -37,7 +38,6 @@ from ausynth.generators.portrait.sensor import Sensor
 from ausynth.generators.portrait.shape import Shaper
 from ausynth.generators.portrait.sitter import Studio
 from ausynth.generators.rendered.camera import Camera
-from ausynth.generators.rendered.draws import stream
 from ausynth.labels import Floats
 
 __all__ = ["Engine", "Plan"]
@@ -137,27 +137,19 @@ class Engine:
 
     def _scene(self, conditions: Conditions) -> _Scene:
         """Return faces before the camera."""
-        noises = conditions.noise.tolist()
-        views = [self._plan.camera.view(noise) for noise in noises]
-        blink_B = np.zeros(len(noises), np.float32)
-        if self._plan.blink:
-            blink_B[:] = [stream("gaze", noise).random() < self._plan.blink for noise in noises]
+        views = draw_views(self._plan.camera, conditions.noise)
         cast = self._casting.cast(conditions.identity)
-        gaze_B2 = np.array([view.gaze for view in views])
-        motion = self._maker.motion(conditions.intensity, cast.asymmetry[cast.who], gaze_B2, blink_B)
+        blink_B = blinks(self._plan.blink, conditions.noise)
+        motion = self._maker.motion(conditions.intensity, cast.asymmetry[cast.who], views.gaze, blink_B)
         builds = cast.builds.rows(self._on(cast.who))
         faces = self._maker.faces(builds, motion)
-        angles = np.array([(view.yaw, view.pitch, view.roll) for view in views])
-        turns_B33 = self._on(rotations(*angles.T))
+        turns_B33 = self._on(rotations(*views.angles.T))
         posed_BV3 = mesh.pose(faces.vertices, turns_B33, self._pivot, self._turning)
         target_B3 = mesh.turned((builds.middle - self._pivot)[:, None], turns_B33)[:, 0] + self._pivot
         points = self._points
-        zoom_B, distance_B = (
-            self._on(np.array(part, np.float32)) for part in ([v.zoom for v in views], [v.distance for v in views])
-        )
+        zoom_B, distance_B = (self._on(part.astype(np.float32)) for part in (views.zoom, views.distance))
         scale_B = points / (FRAME * builds.height) * zoom_B
-        shift_B2 = np.array([view.shift for view in views]) + np.array([0.5, MIDDLE])
-        middle_B2 = self._on((shift_B2 * points).astype(np.float32))
+        middle_B2 = self._on(((views.shift + np.array([0.5, MIDDLE])) * points).astype(np.float32))
         seen_BV3 = mesh.project(posed_BV3, target_B3, distance_B, scale_B, middle_B2)
         return _Scene(
             cast, motion, faces, turns_B33, target_B3, distance_B, scale_B, middle_B2, posed_BV3, seen_BV3

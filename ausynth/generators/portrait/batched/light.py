@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ausynth.generators.portrait.bank import harmonics
+from ausynth.generators.portrait.batched.draws import streams
 from ausynth.generators.portrait.light import BRIGHTEST, DARKEST, RESPONSE, Lamps
 from ausynth.labels import Floats
 
@@ -28,7 +29,7 @@ class Lights(NamedTuple):
 
 def draw_lights(noise_B: NDArray[np.int64], amount: float, photo_B93: Floats) -> Lights:
     """Return the lights for noise seeds, see `portrait.light.draw_light`."""
-    drawn = np.array([Lamps.drawn(noise) for noise in noise_B.tolist()], np.float64).reshape(-1, len(Lamps._fields))
+    drawn = np.array([Lamps.drawn(draw) for draw in streams("light", noise_B)], np.float64).reshape(-1, len(Lamps._fields))
     lamps = Lamps(*drawn.T)  # type: ignore[arg-type] # columns in place of numbers
     share, second, from_sky = (np.asarray(part)[:, None, None] for part in (lamps.share, lamps.second, lamps.from_sky))
     warmth, fill_warmth = np.asarray(lamps.warmth), np.asarray(lamps.fill_warmth)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,9 +27,11 @@ class LipSetter:
     """Moves the lips of one head's faces."""
 
     def __init__(self, lips: Lips, device: torch.device) -> None:
-        self._upper, self._lower = (
-            torch.from_numpy(part).long().T.contiguous().to(device) for part in (lips.upper, lips.lower)
-        )
+        columns = max(len(lips.upper), len(lips.lower))
+        # Both lips' lines as of one length: what is added at the end has no width, and no height is measured there.
+        lines = [np.pad(part, ((0, columns - len(part)), (0, 0)), mode="edge").T for part in (lips.upper, lips.lower)]
+        self._lines = torch.from_numpy(np.stack(lines).astype(np.int64)).to(device)
+        self._sign = torch.tensor([1.0, -1.0], dtype=torch.float32, device=device)[:, None, None, None]
         self._moved = torch.from_numpy(lips.moved).long().to(device)
         self._shares = tuple(torch.from_numpy(part).to(device) for part in (lips.upper_share, lips.lower_share))
         self._places_P = torch.linspace(-0.94, 0.94, _PLACES, dtype=torch.float64).float().to(device)
@@ -81,19 +84,16 @@ class LipSetter:
 
     def _measure(self, vertices_BV3: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, P) places between the corners and (B, P) gaps there."""
-        upper_BRK3, lower_BRK3 = vertices_BV3[:, self._upper], vertices_BV3[:, self._lower]
-        right_B = torch.maximum(upper_BRK3[:, :, 0, 0].amax(1), lower_BRK3[:, :, 0, 0].amax(1))
-        left_B = torch.minimum(upper_BRK3[:, :, -1, 0].amin(1), lower_BRK3[:, :, -1, 0].amin(1))
+        lines = vertices_BV3[:, self._lines]
+        x_B2RK, y_B2RK = lines[..., 0], lines[..., 1]
+        # Between the inner ends of both lips' lines, so that each line has a height at each place.
+        right_B, left_B = x_B2RK[..., 0].amax((1, 2)), x_B2RK[..., -1].amin((1, 2))
         x_BP = right_B[:, None] + (left_B - right_B)[:, None] * (self._places_P + 1) / 2
-        return x_BP, _edge(upper_BRK3, x_BP, 1) - _edge(lower_BRK3, x_BP, -1)
-
-
-def _edge(lines_BRK3: Tensor, x_BP: Tensor, sign: int) -> Tensor:
-    """Return (B, P) the lowest (sign 1) or highest (sign -1) heights of the lines that run from corner to corner."""
-    x_BRK, y_BRK = lines_BRK3[..., 0], lines_BRK3[..., 1]
-    width_BRK = x_BRK[..., 1:] - x_BRK[..., :-1]
-    share_BRKP = (x_BP[:, None, None] - x_BRK[..., :-1, None]) / width_BRK[..., None]  # 0/0 and x/0 are in no range
-    height_BRKP = y_BRK[..., :-1, None] + share_BRKP * (y_BRK[..., 1:] - y_BRK[..., :-1])[..., None]
-    inside_BRKP = (share_BRKP >= 0) & (share_BRKP <= 1)
-    lifted_BRKP = torch.where(inside_BRKP, sign * height_BRKP, _FAR)
-    return sign * lifted_BRKP.flatten(1, 2).amin(1)
+        # The lowest heights of the upper lip's lines, and the highest of the lower lip's.
+        y_B2RK = self._sign[..., 0] * y_B2RK
+        run, rise = (part[..., 1:] - part[..., :-1] for part in (x_B2RK, y_B2RK))
+        share = (x_BP[:, None, None, None] - x_B2RK[..., :-1, None]) / run[..., None]  # x/0 and 0/0 are in no range
+        height = y_B2RK[..., :-1, None] + share * rise[..., None]
+        height = torch.where((share >= 0) & (share <= 1), height, _FAR)
+        edges_B2P = height.flatten(2, 3).amin(2)
+        return x_BP, edges_B2P.sum(1)

@@ -37,11 +37,10 @@ class Openness:
 
 def _under_lids(ball_BN3: Tensor, loop_BK3: Tensor) -> Tensor:
     """Return (B, N): lids and lashes shade what is near them, the upper ones more."""
+    x_BNK, y_BNK, z_BNK = (ball_BN3[:, :, None, axis] - loop_BK3[:, None, :, axis] for axis in range(3))
+    distance_BNK = (x_BNK * x_BNK + y_BNK * y_BNK + z_BNK * z_BNK).sqrt()
     lower_BK = loop_BK3[..., 1] < loop_BK3[..., 1].mean(1, keepdim=True)
-    least_BN = torch.full_like(ball_BN3[..., 0], 9.0)
-    for k in range(loop_BK3.shape[1]):
-        distance_BN = (ball_BN3 - loop_BK3[:, None, k]).square().sum(2).sqrt()
-        least_BN = torch.minimum(least_BN, distance_BN * (1 + lower_BK[:, None, k].float()))
+    least_BN = (distance_BNK * (1 + lower_BK[:, None].float())).amin(2).clamp(max=9)
     share_BN = ((least_BN - 0.02) / 0.5).clamp(0, 1)
     return 0.4 + 0.6 * share_BN * (2 - share_BN)
 

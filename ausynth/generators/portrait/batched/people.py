@@ -100,7 +100,8 @@ class Casting:
         )
 
     def _look_up(self, identity: int) -> tuple[Mixture, Traits]:
-        return self._studio.mixture(identity), self._studio.traits(identity)
+        mixture = self._studio.mixture(identity)
+        return mixture, self._studio.traits(identity, mixture)
 
     def _vertices(self, parts_U3: Tensor, shares_U2: Tensor) -> Tensor:
         vertices = self.roster.tables.vertices

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ausynth.generators.portrait.batched.draws import streams
 from ausynth.generators.portrait.batched.jpeg import compressed
 from ausynth.generators.portrait.sensor import CURVE, Exposure, Sensor, grain
 from ausynth.labels import Floats
@@ -28,7 +29,7 @@ class Camera:
 
     def expose(self, light_BPP3: Tensor, noise_B: NDArray[np.int64]) -> Tensor:
         """Return (B, H, W, 3) uint8 pictures of linear light."""
-        drawn = np.array([Exposure.drawn(noise) for noise in noise_B.tolist()], np.float64).reshape(-1, 6)
+        drawn = np.array([Exposure.drawn(draw) for draw in streams("sensor", noise_B)], np.float64).reshape(-1, 6)
         sigma_B, shot_B, read_B, quality_B = drawn[:, :4].T
         light_BHW3 = light_BPP3
         if self._factor > 1:
