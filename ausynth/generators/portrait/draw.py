@@ -81,9 +81,7 @@ class Artist:
         for own, ball_4 in zip(topology.balls, topology.ball_middle, strict=True):
             offset_N3 = topology.rest[own] - ball_4[:3]
             self.eye_V3[own] = offset_N3 / np.linalg.norm(offset_N3, axis=1, keepdims=True)
-        self.rim = np.unique(
-            np.concatenate([topology.lips_upper[:, -6:].ravel(), topology.lips_lower[:, -6:].ravel()])
-        )
+        self.rim = np.unique(np.concatenate([topology.lips_upper[:, -6:].ravel(), topology.lips_lower[:, -6:].ravel()]))
         self.at_rest_V = (1 - 0.22 * topology.lid_edge).astype(np.float32)
 
     def pose(self, sitter: Sitter, face: Face, view: View, points: int) -> tuple[Floats, Floats, Floats, Floats]:

@@ -252,9 +252,7 @@ class PortraitGenerator:
         from ausynth.generators.portrait.batched.engine import Engine, Plan
 
         settings = Settings(options["light"], options["background"], options["wrinkles"])
-        plan = Plan(
-            self.image_size, self._factor, texture_size, self._blink, self._camera, self._sensor, settings
-        )
+        plan = Plan(self.image_size, self._factor, texture_size, self._blink, self._camera, self._sensor, settings)
         return Engine(plan, self._shaper, self._artist, self._labeller, self._studio, torch.device(device))
 
     def _face(self, intensity_A: Floats, identity: int, noise: int) -> tuple[Sitter, Face, View]:

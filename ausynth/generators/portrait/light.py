@@ -74,9 +74,7 @@ class Lamps(NamedTuple):
         second_around, second_above = draw.uniform(-100, 100), draw.uniform(-20, 40)
         second = draw.uniform(0, 0.25)
         exposure = draw.standard_normal()
-        return cls(
-            around, above, share, warmth, fill_warmth, from_sky, second_around, second_above, second, exposure
-        )
+        return cls(around, above, share, warmth, fill_warmth, from_sky, second_around, second_above, second, exposure)
 
 
 def lamp(direction_3: Floats) -> Floats:

@@ -96,7 +96,9 @@ class Plans:
         self.blur[b] = draw.uniform(1.2, 4.5)
 
     def _garden(self, b: int, draw: np.random.Generator) -> Floats:
-        green_3 = np.array([0.16, 0.21, 0.09], np.float32) * draw.uniform(0.4, 1.6) * (1 + 0.15 * draw.standard_normal(3))
+        green_3 = (
+            np.array([0.16, 0.21, 0.09], np.float32) * draw.uniform(0.4, 1.6) * (1 + 0.15 * draw.standard_normal(3))
+        )
         sky_3 = np.array([0.62, 0.70, 0.78], np.float32) * draw.uniform(0.5, 1.1)
         blobs = np.stack([draw.standard_normal((POINTS, POINTS)).astype(np.float32) for _ in _BLOBS])
         self.leaves[b] = True
@@ -136,7 +138,7 @@ class Backdrops:
         # A cubic interpolation's weights: what each point of the scene gives to each of the picture.
         once = np.asarray(cv2.resize(np.eye(POINTS, dtype=np.float32), (POINTS, size), interpolation=cv2.INTER_CUBIC))
         self._grown = torch.from_numpy(once.astype(np.float64)).to(device)
-        self._leafy = [_blurs(torch.tensor([sigma], dtype=torch.float64, device=device))[0] for sigma in _BLOBS]
+        self._leafy = list(_blurs(torch.from_numpy(np.array(_BLOBS)).to(device)))
 
     def paint(self, noise_B: NDArray[np.int64]) -> Tensor:
         """Return (B, size, size, 3) float32 linear colours."""

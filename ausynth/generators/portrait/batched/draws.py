@@ -1,7 +1,7 @@
 """Random numbers of B pictures: the very numbers of `rendered.draws.stream`, for less than a fifth of the time.
 
-A `numpy.random.Generator` takes longer to make than to draw from. Here one is made and set, for each key in turn, to the
-state that a new one would begin with; the keys of all pictures are hashed at once, as `numpy.random.SeedSequence` does.
+A `numpy.random.Generator` takes longer to make than to draw from. Here one is made and set, for each key in turn, to
+the state that a new one would begin with; all keys are hashed at once, as `numpy.random.SeedSequence` does.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from ausynth.generators.portrait.batched.openness import Openness
 from ausynth.generators.portrait.batched.people import Cast, Casting
 from ausynth.generators.portrait.batched.raster import Seen, rasterise
 from ausynth.generators.portrait.batched.sensor import Camera as Lens
-from ausynth.generators.portrait.batched.shade import Front, Sheet, Surface, shade
+from ausynth.generators.portrait.batched.shade import MOUTH, Front, Sheet, Surface, shade
 from ausynth.generators.portrait.batched.shape import FaceMaker, Faces, Motion, rotations
 from ausynth.generators.portrait.batched.views import blinks, draw_views
 from ausynth.generators.portrait.batched.wrinkles import Engraver
@@ -104,6 +104,7 @@ class Engine:
             kinds=self._on(topology.kinds.astype(np.int64)),
             uv=self._on(topology.uv),
             fixed=self._on(fixed_V7.astype(np.float32)),
+            mouth=self._on(np.array(MOUTH, np.float32)),
             linear=self._on(LINEAR),
         )
 
@@ -168,6 +169,7 @@ class Engine:
         open_BV = self._openness.of(scene.faces.vertices, scene.faces.gap)
         strength_B = (self._plan.settings.wrinkles * cast.wrinkles[cast.who]).astype(np.float32)
         front = Front(
+            seen=seen,
             own=torch.cat([shade_of(normals_BV3, weights_B93), normals_BV3, open_BV[..., None]], 2),
             texture=cast.texture,
             who=who,
@@ -177,9 +179,9 @@ class Engine:
             key=self._on(lights.key),
             key_colour=self._on(lights.key_colour),
         )
-        sheet, sheet_seen = self._sheet(scene, weights_B93, cast.base[who], who)
+        sheet = self._sheet(scene, weights_B93, cast.base[who], who)
         light_BPP3 = self._backdrops.paint(noise_B)
-        shade(seen, self._surface, front, sheet_seen, sheet, light_BPP3)
+        shade(self._surface, front, sheet, light_BPP3)
         return light_BPP3, seen
 
     def _between_lips(self, seen_BV3: Tensor, is_open_B: Tensor) -> Tensor:
@@ -187,10 +189,10 @@ class Engine:
         rim_BK2, last = seen_BV3[:, self._rim, :2], self._points - 1
         low_B2, high_B2 = (rim_BK2.amin(1) - 1).long().clamp(min=0), (rim_BK2.amax(1) + 1).long().clamp(max=last)
         box_B4 = torch.stack([low_B2[:, 0], high_B2[:, 0], low_B2[:, 1], high_B2[:, 1]], 1)
-        shut_4 = torch.tensor([1, 0, 1, 0], device=box_B4.device)
+        shut_4 = self._on(np.array([1, 0, 1, 0]))
         return torch.where(is_open_B[:, None], box_B4, shut_4)
 
-    def _sheet(self, scene: _Scene, weights_B93: Tensor, base_B: Tensor, who: Tensor) -> tuple[Sheet, Seen]:
+    def _sheet(self, scene: _Scene, weights_B93: Tensor, base_B: Tensor, who: Tensor) -> Sheet:
         tables = self._casting.roster.tables
         anchors = self._on(self.topology.anchors.astype(np.int64))
         moves_BN3 = scene.faces.vertices[:, anchors] - scene.cast.builds.vertices[:, anchors][who]
@@ -206,7 +208,7 @@ class Engine:
         seen = rasterise(seen_BG3, triangles_BT3, self._points)
         light_BG3 = shade_of(mesh.turned(tables.node_normals[base_B], scene.turns), weights_B93)
         light_BG3 = (light_BG3 / tables.lit[base_B]).clamp(DARKEST, BRIGHTEST)
-        return Sheet(triangles_BT3, tables.places[base_B], light_BG3, tables.picture, base_B), seen
+        return Sheet(seen, triangles_BT3, tables.places[base_B], light_BG3, tables.picture, base_B)
 
     def _rows(self, scene: _Scene) -> Floats:
         shares_BR = self._labeller.shares(scene.seen, self._points)

@@ -58,7 +58,7 @@ def _tables(base: tuple[int, ...], quality_B: NDArray[np.int64]) -> NDArray[np.f
     """Return (B, 8, 8) steps of quantisation."""
     scale_B = np.where(quality_B < 50, 5000 // np.maximum(quality_B, 1), 200 - 2 * quality_B)
     steps = (np.array(base).reshape(8, 8) * scale_B[:, None, None] + 50) // 100
-    return np.clip(steps, 1, 255).astype(np.float64)
+    return np.asarray(np.clip(steps, 1, 255), np.float64)
 
 
 def _padded(plane_BHW: Tensor, height: int, width: int) -> Tensor:

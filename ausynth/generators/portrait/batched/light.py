@@ -1,4 +1,4 @@
-"""The light of B pictures: `portrait.light.draw_light` with its arithmetic done for all at once, and light on surfaces."""
+"""The light of B pictures: `portrait.light.draw_light` for all at once, and what falls on their surfaces."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ class Lights(NamedTuple):
 
 def draw_lights(noise_B: NDArray[np.int64], amount: float, photo_B93: Floats) -> Lights:
     """Return the lights for noise seeds, see `portrait.light.draw_light`."""
-    drawn = np.array([Lamps.drawn(draw) for draw in streams("light", noise_B)], np.float64).reshape(-1, len(Lamps._fields))
-    lamps = Lamps(*drawn.T)  # type: ignore[arg-type] # columns in place of numbers
+    drawn = np.array([Lamps.drawn(draw) for draw in streams("light", noise_B)], np.float64).reshape(
+        -1, len(Lamps._fields)
+    )
+    lamps = Lamps(*drawn.T)
     share, second, from_sky = (np.asarray(part)[:, None, None] for part in (lamps.share, lamps.second, lamps.from_sky))
     warmth, fill_warmth = np.asarray(lamps.warmth), np.asarray(lamps.fill_warmth)
     key_B3 = _directions(np.asarray(lamps.around), np.asarray(lamps.above))

@@ -1,7 +1,7 @@
 """Bringing the lips of B faces to their gaps: `rendered.lips.Lips.settle` on tensors, each face until it has settled.
 
-Legend of the shapes: K columns of vertices from corner to corner, R rows of a lip, P places between the corners, M moved
-vertices.
+Legend of the shapes: 2 lips, K columns of vertices from corner to corner, R rows of a lip, P places between the corners,
+M moved vertices.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LipSetter:
         # Both lips' lines as of one length: what is added at the end has no width, and no height is measured there.
         lines = [np.pad(part, ((0, columns - len(part)), (0, 0)), mode="edge").T for part in (lips.upper, lips.lower)]
         self._lines = torch.from_numpy(np.stack(lines).astype(np.int64)).to(device)
-        self._sign = torch.tensor([1.0, -1.0], dtype=torch.float32, device=device)[:, None, None, None]
+        self._sign = torch.from_numpy(np.array([1, -1], np.float32)[:, None, None]).to(device)
         self._moved = torch.from_numpy(lips.moved).long().to(device)
         self._shares = tuple(torch.from_numpy(part).to(device) for part in (lips.upper_share, lips.lower_share))
         self._places_P = torch.linspace(-0.94, 0.94, _PLACES, dtype=torch.float64).float().to(device)
@@ -90,7 +90,7 @@ class LipSetter:
         right_B, left_B = x_B2RK[..., 0].amax((1, 2)), x_B2RK[..., -1].amin((1, 2))
         x_BP = right_B[:, None] + (left_B - right_B)[:, None] * (self._places_P + 1) / 2
         # The lowest heights of the upper lip's lines, and the highest of the lower lip's.
-        y_B2RK = self._sign[..., 0] * y_B2RK
+        y_B2RK = self._sign * y_B2RK
         run, rise = (part[..., 1:] - part[..., :-1] for part in (x_B2RK, y_B2RK))
         share = (x_BP[:, None, None, None] - x_B2RK[..., :-1, None]) / run[..., None]  # x/0 and 0/0 are in no range
         height = y_B2RK[..., :-1, None] + share * rise[..., None]

@@ -61,7 +61,9 @@ class Cast:
 class Casting:
     """Turns identity numbers into people."""
 
-    def __init__(self, studio: Studio, shaper: Shaper, maker: FaceMaker, texture_size: int, device: torch.device) -> None:
+    def __init__(
+        self, studio: Studio, shaper: Shaper, maker: FaceMaker, texture_size: int, device: torch.device
+    ) -> None:
         self._studio, self._maker, self._device = studio, maker, device
         self.roster = Roster(studio, device)
         masks = inner_face(shaper.topology, texture_size)

@@ -7,6 +7,7 @@ with one number, nearness above and the triangle's number below, and the highest
 
 from __future__ import annotations
 
+import itertools
 from typing import Final, NamedTuple
 
 import torch
@@ -33,6 +34,10 @@ class Seen(NamedTuple):
     nearest: Tensor
     weights: Tensor
     places: Tensor
+
+    def pictures(self) -> Tensor:
+        """Return (N,) int64 which of the B pictures each of the N points is in."""
+        return torch.div(self.places, self.triangle[0].numel(), rounding_mode="floor")
 
 
 def rasterise(seen_BV3: Tensor, triangles: Tensor, points: int, inner: tuple[int, Tensor] | None = None) -> Seen:
@@ -108,7 +113,7 @@ def _parts(end_M: Tensor) -> list[slice]:
         return [slice(0, len(end_M))]
     goals = torch.arange(_CANDIDATES, total + _CANDIDATES, _CANDIDATES, device=end_M.device)
     cuts = [0, *torch.searchsorted(end_M, goals, right=True).clamp(max=len(end_M)).tolist()]
-    return [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    return [slice(a, b) for a, b in itertools.pairwise(cuts) if b > a]
 
 
 def _weigh(corners_C33: Tensor, column_C: Tensor, row_C: Tensor) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,9 @@ class Camera:
         weights_BK = torch.from_numpy(_taps(sigma_B, self._radius)).to(self._device)[:, :, None, None, None]
         for dim in (2, 1):
             radius, size = self._radius, light_BHW3.shape[dim]
-            wide = pad(light_BHW3.movedim(3, 1), (radius, radius, 0, 0) if dim == 2 else (0, 0, radius, radius), "replicate")
+            wide = pad(
+                light_BHW3.movedim(3, 1), (radius, radius, 0, 0) if dim == 2 else (0, 0, radius, radius), "replicate"
+            )
             wide = wide.movedim(1, 3)
             light_BHW3 = torch.zeros_like(light_BHW3)
             for k in range(2 * radius + 1):

@@ -16,13 +16,12 @@ from ausynth.generators.portrait.irises import EXTENT
 from ausynth.generators.portrait.topology import EYE, GUMS, SKIN, TEETH
 from ausynth.generators.portrait.wrinkles import COLUMNS, LEFT_EDGE, POINTS_PER_CM, ROWS, UPPER_EDGE
 
-__all__ = ["Front", "Sheet", "Surface", "shade"]
+__all__ = ["MOUTH", "Front", "Sheet", "Surface", "shade"]
 
 _SEEN: Final = 0.004  # a thinner layer is not seen
 _HIDES: Final = 0.996
-_TEETH_COLOUR: Final = (0.52, 0.47, 0.38)
-_GUMS_COLOUR: Final = (0.44, 0.18, 0.165)
-_SOCKET_COLOUR: Final = (0.16, 0.045, 0.04)
+MOUTH: Final = ((0.52, 0.47, 0.38), (0.44, 0.18, 0.165), (0.16, 0.045, 0.04))
+"""Linear colours of teeth, of gums and tongue, and of the mouth's wall."""
 
 
 class Surface(NamedTuple):
@@ -33,6 +32,7 @@ class Surface(NamedTuple):
         kinds: (T,) int64.
         uv: (T, 3, 2).
         fixed: (V, 7): cover, rim, x and y at rest, direction on the eyeball (x, y), 1 on the left half.
+        mouth: (3, 3) `MOUTH`.
         linear: (256,) linear light of sRGB's values.
     """
 
@@ -40,6 +40,7 @@ class Surface(NamedTuple):
     kinds: Tensor
     uv: Tensor
     fixed: Tensor
+    mouth: Tensor
     linear: Tensor
 
 
@@ -48,6 +49,7 @@ class Front:
     """B faces before the camera.
 
     Attributes:
+        seen: what of them is seen.
         own: (B, V, 7): light (red, green, blue), normal (x, y, z), how much light reaches the place.
         texture: (U, S, S, 3) uint8 of people, and `who` (B,) which of them each picture shows.
         eyes: (N, 2, P, P, 3) of people, and `eyes_of` (B,).
@@ -55,6 +57,7 @@ class Front:
         key, key_colour: (B, 3).
     """
 
+    seen: Seen
     own: Tensor
     texture: Tensor
     who: Tensor
@@ -70,12 +73,14 @@ class Sheet:
     """The photographs around B faces.
 
     Attributes:
+        seen: what of them is seen, were there no face.
         triangles: (B, T, 3).
         places: (B, G, 2) column and row in the photograph.
         light: (B, G, 3) factor by which the light differs from the photograph's.
         picture: (N, H, W, 4) uint8 of people, and `base` (B,) whose each picture takes.
     """
 
+    seen: Seen
     triangles: Tensor
     places: Tensor
     light: Tensor
@@ -83,22 +88,23 @@ class Sheet:
     base: Tensor
 
 
-def shade(front_seen: Seen, surface: Surface, front: Front, sheet_seen: Seen, sheet: Sheet, out_BPP3: Tensor) -> None:
+def shade(surface: Surface, front: Front, sheet: Sheet, out_BPP3: Tensor) -> None:
     """Write the light of every point over the backgrounds that `out_BPP3` holds."""
     out_N3 = out_BPP3.reshape(-1, 3)
-    points = out_BPP3.shape[1] * out_BPP3.shape[2]
-    alpha_M, sent_M3 = _face(front_seen, surface, front, points)
+    places_M = front.seen.places
+    alpha_M, sent_M3 = _face(surface, front)
     alpha_N = torch.zeros(len(out_N3), dtype=alpha_M.dtype, device=alpha_M.device)
-    alpha_N[front_seen.places] = alpha_M
-    _lay_sheet(sheet_seen, sheet, surface.linear, alpha_N, out_N3, points)
-    under_M3 = out_N3[front_seen.places]
+    alpha_N[places_M] = alpha_M
+    _lay_sheet(sheet, surface.linear, alpha_N, out_N3)
+    under_M3 = out_N3[places_M]
     over_M3 = under_M3 + alpha_M[:, None] * (sent_M3 - under_M3)
-    out_N3[front_seen.places] = torch.where(alpha_M[:, None] > _SEEN, over_M3, under_M3)
+    out_N3[places_M] = torch.where(alpha_M[:, None] > _SEEN, over_M3, under_M3)
 
 
-def _face(seen: Seen, surface: Surface, front: Front, points: int) -> tuple[Tensor, Tensor]:
+def _face(surface: Surface, front: Front) -> tuple[Tensor, Tensor]:
     """Return the opacity (N,) and the light (N, 3) of the mesh's points."""
-    picture_N = torch.div(seen.places, points, rounding_mode="floor")
+    seen = front.seen
+    picture_N = seen.pictures()
     triangle_N = seen.triangle.reshape(-1)[seen.places]
     corners_N3, kind_N = surface.triangles[triangle_N], surface.kinds[triangle_N]
     cover, rim, x, y, eye_x, eye_y, _ = _mixed(surface.fixed[corners_N3], seen.weights).unbind(1)
@@ -121,7 +127,7 @@ def _face(seen: Seen, surface: Surface, front: Front, points: int) -> tuple[Tens
     glint_N1 = _glint(normal_N3[eye], front.key[at])[:, None]
     sent_N3[eye] = iris_N3 * light_N3[eye] + front.key_colour[at] * glint_N1 * inside_N1[eye]
     mouth = torch.nonzero(kind_N > EYE)[:, 0]
-    sent_N3[mouth] = _mouth(kind_N[mouth], normal_N3[mouth, 2]) * (light_N3[mouth] * inside_N1[mouth])
+    sent_N3[mouth] = _mouth(kind_N[mouth], normal_N3[mouth, 2], surface.mouth) * (light_N3[mouth] * inside_N1[mouth])
     return alpha_N, sent_N3
 
 
@@ -197,19 +203,20 @@ def _glint(normal_N3: Tensor, key_N3: Tensor) -> Tensor:
     return 0.8 * ((facing_N - 0.992) / 0.006).clamp(0, 1)
 
 
-def _mouth(kind_N: Tensor, nz_N: Tensor) -> Tensor:
+def _mouth(kind_N: Tensor, nz_N: Tensor, colours_33: Tensor) -> Tensor:
     """Return the colour of teeth, gums and tongue, or of the mouth's wall."""
     rounded_N1 = (0.62 + 0.38 * nz_N.clamp(0, 1))[:, None]
-    teeth, gums, socket = (nz_N.new_tensor(colour) for colour in (_TEETH_COLOUR, _GUMS_COLOUR, _SOCKET_COLOUR))
+    teeth, gums, socket = colours_33.unbind(0)
     flesh_N3 = torch.where((kind_N == GUMS)[:, None], gums * rounded_N1, socket)
     return torch.where((kind_N == TEETH)[:, None], teeth * rounded_N1, flesh_N3)
 
 
-def _lay_sheet(seen: Seen, sheet: Sheet, linear: Tensor, alpha_N: Tensor, out_N3: Tensor, points: int) -> None:
+def _lay_sheet(sheet: Sheet, linear: Tensor, alpha_N: Tensor, out_N3: Tensor) -> None:
     """Lay the photographs over the backgrounds, where the face does not hide them."""
+    seen = sheet.seen
     shown = torch.nonzero(alpha_N[seen.places] < _HIDES)[:, 0]
     places_M, weights_M3 = seen.places[shown], seen.weights[shown]
-    picture_M = torch.div(places_M, points, rounding_mode="floor")
+    picture_M = seen.pictures()[shown]
     corners_M3 = sheet.triangles[picture_M, seen.triangle.reshape(-1)[places_M]]
     at_M3 = picture_M[:, None] * sheet.places.shape[1] + corners_M3
     place_M2 = _mixed(sheet.places.reshape(-1, 2)[at_M3], weights_M3) - 0.5

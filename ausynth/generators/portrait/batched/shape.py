@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ausynth.generators.portrait.batched.lips import LipSetter
@@ -19,7 +20,7 @@ from ausynth.generators.rendered.actions import gain
 from ausynth.generators.rendered.lips import OPEN_CM, SEALED_CM
 from ausynth.labels import Floats
 
-__all__ = ["Builds", "Faces", "FaceMaker", "Motion"]
+__all__ = ["Builds", "FaceMaker", "Faces", "Motion", "rotations"]
 
 _COLUMN: Final = {au: a for a, au in enumerate(AUS)}
 
@@ -63,7 +64,7 @@ class Motion:
 
     made: Floats
     weights: Floats
-    moved: np.ndarray
+    moved: NDArray[np.bool_]
     least: Floats
     most: Floats
     gaze: Floats
@@ -117,14 +118,16 @@ class FaceMaker:
         height_B = eyes_B3[:, 1] - chin_B3[:, 1]
         return Builds(neutral_BV3, balls_B24, gap_B, self._jaw(neutral_BV3), (eyes_B3 + chin_B3) / 2, height_B)
 
-    def motion(self, intensity_BA: Floats, asymmetry_BA: Floats, gaze_B2: Floats, blink_B: Floats) -> Motion:
+    def motion(
+        self, intensity_BA: Floats, asymmetry_BA: Floats, gaze_B2: NDArray[np.float64], blink_B: Floats
+    ) -> Motion:
         """Return what faces do at AU intensities 0-5: looked up, on the CPU."""
         made_BA = intensity_BA.astype(np.float32).copy()
         parted, dropped, pressed, wide = (_COLUMN[au] for au in (25, 26, 24, 5))
         made_BA[made_BA[:, parted] > 0, pressed] = 0
         blink_B = np.where(made_BA[:, wide] > 0, 0, blink_B).astype(np.float32)
         weights_BE = self._shaper.actions.weights_of_many(made_BA, asymmetry_BA)
-        moved_B = weights_BE.any(1)
+        moved_B = np.asarray(weights_BE.any(1))
         self._add_eyes(weights_BE, gaze_B2, blink_B)
         sealed_B = (made_BA[:, parted] == 0) & ((made_BA[:, dropped] == 0) | (made_BA[:, pressed] > 0))
         shapes = self._shaper.head.shapes
@@ -161,7 +164,7 @@ class FaceMaker:
             vertices_BV3[:, own] = middle_B13 + turned(vertices_BV3[:, own] - middle_B13, turns_B33)
         return Faces(vertices_BV3, gap_B, drop_B)
 
-    def _add_eyes(self, weights_BE: Floats, gaze_B2: Floats, blink_B: Floats) -> None:
+    def _add_eyes(self, weights_BE: Floats, gaze_B2: NDArray[np.float64], blink_B: Floats) -> None:
         """Let the lids follow the gaze and close for a blink."""
         yaw_B, pitch_B = np.clip(gaze_B2 / LOOK_DEGREES, -1, 1).T
         shapes = self._shaper.head.shapes
@@ -199,12 +202,12 @@ def _balls(ball_BN3: Tensor, rest_N3: Tensor, mean_4: Tensor) -> Tensor:
     return torch.cat([middle_B3 + (mean_4[:3] - rest_3) * size_B1, mean_4[3] * size_B1], 1)
 
 
-def rotations(yaw_B: np.ndarray, pitch_B: np.ndarray, roll_B: np.ndarray) -> Floats:
+def rotations(yaw_B: NDArray[np.float64], pitch_B: NDArray[np.float64], roll_B: NDArray[np.float64]) -> Floats:
     """Return (B, 3, 3) float32 matrices, as `rendered.camera.rotation`."""
     a, b, c = (np.radians(np.asarray(angle, np.float64)) for angle in (yaw_B, pitch_B, roll_B))
     one, none = np.ones_like(a), np.zeros_like(a)
 
-    def matrix(*rows: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    def matrix(*rows: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:
         return np.stack([np.stack(row, -1) for row in rows], -2)
 
     yaw = matrix((np.cos(a), none, np.sin(a)), (none, one, none), (-np.sin(a), none, np.cos(a)))
