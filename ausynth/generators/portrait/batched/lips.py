@@ -1,7 +1,7 @@
 """Bringing the lips of B faces to their gaps: `rendered.lips.Lips.settle` on tensors, each face until it has settled.
 
-Legend of the shapes: 2 lips, K columns of vertices from corner to corner, R rows of a lip, P places between the corners,
-M moved vertices.
+Legend of the shapes: 2 lips, K columns of vertices from corner to corner, R rows of a lip, P places between the
+corners, M moved vertices.
 """
 
 from __future__ import annotations
