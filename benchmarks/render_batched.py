@@ -33,11 +33,10 @@ NUMBERS = "numbers drawn on the CPU"
 
 
 class Asked(NamedTuple):
-    """How much is measured: pictures a round of each engine, rounds, and sizes in pixels."""
+    """How much is measured: pictures a round of each engine, and rounds."""
 
     pictures: dict[str, int]
     rounds: int
-    sizes: tuple[int, ...]
 
 
 def main() -> None:
@@ -51,7 +50,8 @@ def main() -> None:
     pictures = {"compiled": compiled_pictures, "torch": block}
     bank = FaceBank(options.bank, load_ict())
     sizes = (128,) if options.quick else SIZES
-    figures = speeds(bank, chosen, Asked(pictures, rounds, sizes), is_cuda=is_cuda)
+    made = {(engine, size): opened(bank, size, **chosen[engine]) for engine in chosen for size in sizes}
+    figures = speeds(made, Asked(pictures, rounds), options.device)
     table = Table("engine", "px", "images/s, new people", "images/s, known people", "to a core's", "device memory, MB")
     table.title, table.caption = f"Portraits, medians of {rounds} rounds, blocks of {block}", machine()
     for engine, words in (("compiled", "compiled, one core"), ("torch", name)):
@@ -63,8 +63,8 @@ def main() -> None:
             cells = (f"{new:,.0f}{goal}", f"{known:,.0f}", f"{ratio:.2f}", "" if held is None else f"{held:,.0f}")
             table.add_row(words, str(size), *cells)
     Console().print(table)
-    figures |= stages(bank, chosen["torch"], block)
-    figures |= differences(bank, chosen["torch"], min(block, 64))
+    figures |= stages(made["torch", 128], options.device)
+    figures |= differences(made["compiled", 128], made["torch", 128])
     write_keys(figures, options.json)
 
 
@@ -79,7 +79,7 @@ def opened(bank: FaceBank, size: int, **chosen: Any) -> Any:
     """Return a generator that has drawn before, and knows everybody in its bank."""
     from ausynth import load_generator
 
-    generator: Any = load_generator("rendered", image_size=size, look="portrait", bank=bank, head=bank._head, **chosen)
+    generator: Any = load_generator("rendered", image_size=size, look="portrait", bank=bank, head=load_ict(), **chosen)
     everybody = range(len(bank))
     if generator.block_size > 1:
         with torch.inference_mode():
@@ -90,10 +90,10 @@ def opened(bank: FaceBank, size: int, **chosen: Any) -> Any:
     return generator
 
 
-def speeds(bank: FaceBank, chosen: dict[str, dict[str, Any]], asked_for: Asked, *, is_cuda: bool) -> dict[str, float]:
+def speeds(generators: dict[tuple[str, int], Any], asked_for: Asked, device: str) -> dict[str, float]:
     """Return the pictures a second of each engine and size, and the device's memory at its most."""
+    is_cuda = device.startswith("cuda")
     clock = time.perf_counter if is_cuda else time.process_time
-    generators = {(engine, size): opened(bank, size, **chosen[engine]) for engine in chosen for size in asked_for.sizes}
     taken: dict[str, list[float]] = defaultdict(list)
     most: dict[str, float] = {}
     for turn in range(asked_for.rounds):
@@ -101,21 +101,21 @@ def speeds(bank: FaceBank, chosen: dict[str, dict[str, Any]], asked_for: Asked, 
             count = asked_for.pictures[engine]
             asked = conditions(count, 1 + turn * 1_000_000 + size * 1000)
             if is_cuda:
-                torch.cuda.reset_peak_memory_stats(chosen["torch"]["device"])
+                torch.cuda.reset_peak_memory_stats(device)
             for kind in ("new", "known"):
                 start = clock()
                 generator.generate(asked)
                 taken[f"images_per_s_{kind}_{engine}_{size}px"].append(count / (clock() - start))
             if is_cuda and engine == "torch":
-                most[f"memory_mb_{engine}_{size}px"] = torch.cuda.max_memory_allocated(chosen["torch"]["device"]) / 1e6
+                most[f"memory_mb_{engine}_{size}px"] = torch.cuda.max_memory_allocated(device) / 1e6
     return {key: round(statistics.median(values), 1) for key, values in taken.items()} | most
 
 
-def stages(bank: FaceBank, chosen: dict[str, Any], block: int) -> dict[str, float]:
+def stages(generator: Any, device: str) -> dict[str, float]:
     """Print and return where the time of one block at 128 pixels goes."""
     from ausynth.generators.portrait.batched import backdrop, engine, sensor
 
-    generator = opened(bank, 128, **chosen)
+    block = generator.block_size
     spent: dict[str, float] = defaultdict(float)
     inner: list[float] = []
     own: Any = generator._engine
@@ -132,9 +132,9 @@ def stages(bank: FaceBank, chosen: dict[str, Any], block: int) -> dict[str, floa
     def timed(function: Callable[..., Any], stage: str) -> Callable[..., Any]:
         def wrapper(*given: Any, **named: Any) -> Any:
             inner.append(0.0)
-            start = now(chosen["device"])
+            start = now(device)
             result = function(*given, **named)
-            took = now(chosen["device"]) - start
+            took = now(device) - start
             spent[stage] += took - inner.pop()
             if inner:
                 inner[-1] += took
@@ -145,9 +145,9 @@ def stages(bank: FaceBank, chosen: dict[str, Any], block: int) -> dict[str, floa
     for (owner, name, function), (_, _, stage) in zip(originals, places, strict=True):
         setattr(owner, name, timed(function, stage))
     try:
-        start = now(chosen["device"])
+        start = now(device)
         generator.generate(conditions(block, 70_000_000))
-        total = now(chosen["device"]) - start
+        total = now(device) - start
     finally:
         for owner, name, function in originals:
             setattr(owner, name, function)
@@ -166,11 +166,11 @@ def now(device: str) -> float:
     return time.process_time()
 
 
-def differences(bank: FaceBank, chosen: dict[str, Any], count: int) -> dict[str, float]:
+def differences(compiled: Any, other: Any) -> dict[str, float]:
     """Print and return how far the two engines' pictures of the same conditions are apart."""
     import numpy as np
 
-    compiled, other = opened(bank, 128), opened(bank, 128, **chosen)
+    count = min(other.block_size, 64)
     asked = conditions(count, 80_000_000)
     one, two = compiled.generate(asked), other.generate(asked)
     apart = np.abs(one.images.astype(int) - two.images)
