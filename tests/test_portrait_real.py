@@ -184,8 +184,8 @@ def test_what_labels_call_seen_is_seen_in_the_picture(generator: PortraitGenerat
         behind_cm = 1 / drawing.seen[:, 2] - 1 / np.maximum(drawing.nearest[row, column], 1e-6)
         seen = ((drawing.seen[:, :2] >= 0) & (drawing.seen[:, :2] < 192)).all(1) & (behind_cm < 0.35)
         best = np.zeros(17)
-        for disc, a in enumerate(labeller._owners):
-            members = labeller._members[labeller._starts[disc] : labeller._starts[disc + 1]]
+        for disc, a in enumerate(labeller.owners):
+            members = labeller.members[labeller.starts[disc] : labeller.starts[disc + 1]]
             best[a] = max(best[a], seen[members].mean())
         differ += int((np.isnan(labeller.row(sitter, face, view)) != (best < 0.4)).sum())
     assert differ <= 0.005 * 40 * 17

@@ -39,7 +39,8 @@ def load_generator(name_or_path: str | os.PathLike[str], device: str | None = No
 
     Args:
         name_or_path: a name in `GENERATORS`, or the folder of a checkpoint that `ausynth train` made.
-        device: where it runs: "cpu", "cuda", "cuda:1", or None for the best there is. "rendered" runs on the CPU.
+        device: where it runs: "cpu", "cuda", "cuda:1". None is for "maugen" the best there is, for "rendered" the CPU:
+            its look "portrait" runs on CUDA where that is asked for, "procedural" on the CPU alone.
         options: of the generator. "auto" takes image_size, for a generator that draws at any size, and aus, the label
             space that it must know. Those of "rendered" are `look`, one of `LOOKS`, and what that look's class takes:
             `rendered.RenderedGenerator` for "procedural" (the default), `portrait.PortraitGenerator` for "portrait",
@@ -97,14 +98,16 @@ def _automatic(device: str | None, options: dict[str, Any]) -> Generator:
 
 
 def _rendered(device: str | None, options: dict[str, Any]) -> Generator:
-    if device not in (None, "auto", "cpu"):
-        raise ConfigurationError(
-            f"generator 'rendered' on device {device!r}", expected="'cpu' or None", do="leave device out"
-        )
     look = options.pop("look", "procedural")
     if look not in LOOKS:
         raise ConfigurationError(f"generator 'rendered' with look={look!r}", expected=f"one of {list(LOOKS)}")
     made = _class_of(look)
+    if look == "procedural" and device not in {None, "auto", "cpu"}:
+        raise ConfigurationError(
+            f"the look 'procedural' on device {device!r}: it runs on the CPU",
+            expected="'cpu' or None",
+            do="leave device out; the look 'portrait' runs on CUDA",
+        )
     of_look = "" if look == "procedural" else f" with the look {look!r}"
     _require_known(f"generator 'rendered'{of_look}", made, options)
     if look == "portrait" and options.get("bank") is None:
@@ -113,7 +116,7 @@ def _rendered(device: str | None, options: dict[str, Any]) -> Generator:
             expected="bank=FOLDER",
             do="make one with `ausynth faces build PHOTOS --out FOLDER`",
         )
-    return made(**options)
+    return made(**options, **({} if look == "procedural" else {"device": device}))
 
 
 def _class_of(look: str) -> Callable[..., Generator]:

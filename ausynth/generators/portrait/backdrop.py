@@ -11,10 +11,11 @@ from ausynth.generators.portrait.pixels import blurred
 from ausynth.generators.rendered.draws import stream
 from ausynth.labels import Floats
 
-__all__ = ["draw_backdrop"]
+__all__ = ["KINDS", "PLAIN", "POINTS", "brightness", "draw_backdrop"]
 
-_POINTS: Final = 48
-_PLAIN: Final = np.array([0.30, 0.30, 0.30], np.float32)
+POINTS: Final = 48
+KINDS: Final = (0.3, 0.3, 0.15, 0.15, 0.1)  # shares of walls, rooms, gardens, windows and lights at night
+PLAIN: Final = np.array([0.30, 0.30, 0.30], np.float32)
 
 
 def draw_backdrop(noise: int, amount: float, size: int) -> Floats:
@@ -26,53 +27,54 @@ def draw_backdrop(noise: int, amount: float, size: int) -> Floats:
         size: of the picture in pixels.
     """
     if amount == 0:
-        return np.broadcast_to(_PLAIN, (size, size, 3)).copy()
+        return np.broadcast_to(PLAIN, (size, size, 3)).copy()
     draw = stream("background", noise)
-    kind = draw.choice(5, p=(0.3, 0.3, 0.15, 0.15, 0.1))
+    kind = draw.choice(5, p=KINDS)
     scene_HW3 = (_wall, _room, _garden, _window, _bokeh)[kind](draw)
-    scene_HW3 = _PLAIN + np.float32(amount) * (scene_HW3 - _PLAIN)
+    scene_HW3 = PLAIN + np.float32(amount) * (scene_HW3 - PLAIN)
     large = cv2.resize(np.ascontiguousarray(scene_HW3, np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     return np.clip(large, 0.002, 1.2).astype(np.float32)
 
 
-def _colour(draw: np.random.Generator, brightness: float, most: float = 0.22) -> Floats:
+def _colour(draw: np.random.Generator, bright: float, most: float = 0.22) -> Floats:
     """Return a linear colour of little saturation."""
     hue, saturation = draw.uniform(0, 2 * np.pi), most * draw.beta(1.3, 2.2)
     warm = saturation * np.array([np.cos(hue), 0.35 * np.sin(hue), -np.cos(hue)]) + 0.03 * draw.standard_normal(3)
-    return (brightness * np.clip(1 + warm, 0.3, 2)).astype(np.float32)
+    return (bright * np.clip(1 + warm, 0.3, 2)).astype(np.float32)
 
 
 def _grid() -> tuple[Floats, Floats]:
-    y, x = np.mgrid[:_POINTS, :_POINTS].astype(np.float32) / (_POINTS - 1)
+    y, x = np.mgrid[:POINTS, :POINTS].astype(np.float32) / (POINTS - 1)
     return x, y
 
 
-def _gradient(draw: np.random.Generator, brightness: float) -> Floats:
+def _gradient(draw: np.random.Generator, bright: float) -> Floats:
     x, y = _grid()
     angle, slope = draw.uniform(0, 2 * np.pi), draw.uniform(0.05, 0.5)
     ramp = 1 + slope * (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5))
     spot = 1 + draw.uniform(0, 0.6) * np.exp(-((x - draw.uniform(0, 1)) ** 2 + (y - draw.uniform(0, 1)) ** 2) / 0.25)
-    return np.asarray((ramp * spot)[..., None] * _colour(draw, brightness), np.float32)
+    return np.asarray((ramp * spot)[..., None] * _colour(draw, bright), np.float32)
 
 
-def _brightness(draw: np.random.Generator) -> float:
+def brightness(draw: np.random.Generator) -> float:
+    """Return how bright a wall is: linear light, 0.03-0.75."""
     return float(np.exp(draw.uniform(np.log(0.03), np.log(0.75))))
 
 
 def _wall(draw: np.random.Generator) -> Floats:
-    return _gradient(draw, _brightness(draw))
+    return _gradient(draw, brightness(draw))
 
 
 def _room(draw: np.random.Generator) -> Floats:
     """Return a wall with a few large things before it: doors, shelves, pictures, a lamp."""
-    brightness = _brightness(draw)
-    image = _gradient(draw, brightness)
+    bright = brightness(draw)
+    image = _gradient(draw, bright)
     x, y = _grid()
     for _ in range(draw.integers(2, 7)):
         left, top = draw.uniform(-0.2, 1, 2)
         width, height = draw.uniform(0.08, 0.5), draw.uniform(0.1, 0.9)
         inside = ((x > left) & (x < left + width) & (y > top) & (y < top + height))[..., None]
-        thing = _colour(draw, float(np.clip(brightness * np.exp(draw.normal(0, 0.7)), 0.01, 1)), 0.3)
+        thing = _colour(draw, float(np.clip(bright * np.exp(draw.normal(0, 0.7)), 0.01, 1)), 0.3)
         image = np.where(inside, image * 0.2 + 0.8 * thing, image)
     return blurred(image, draw.uniform(1.2, 4.5))
 
@@ -82,7 +84,7 @@ def _garden(draw: np.random.Generator) -> Floats:
     _, y = _grid()
     green = np.array([0.16, 0.21, 0.09], np.float32) * draw.uniform(0.4, 1.6) * (1 + 0.15 * draw.standard_normal(3))
     sky = np.array([0.62, 0.70, 0.78], np.float32) * draw.uniform(0.5, 1.1)
-    blobs = sum(blurred(draw.standard_normal((_POINTS, _POINTS)).astype(np.float32), s) * s for s in (1.5, 3.0, 6.0))
+    blobs = sum(blurred(draw.standard_normal((POINTS, POINTS)).astype(np.float32), s) * s for s in (1.5, 3.0, 6.0))
     horizon = draw.uniform(-0.2, 0.7)
     share = np.clip((y - horizon) / 0.3 + 0.5 + 0.5 * np.asarray(blobs), 0, 1)[..., None]
     image = share * green * np.exp(0.35 * np.asarray(blobs))[..., None] + (1 - share) * sky

@@ -23,13 +23,13 @@ from ausynth.generators.rendered.mesh import normals
 from ausynth.generators.rendered.raster import project
 from ausynth.labels import Floats
 
-__all__ = ["Artist", "Drawing", "Settings"]
+__all__ = ["FRAME", "MIDDLE", "OPEN_CM", "PIVOT_CM", "Artist", "Drawing", "Settings", "turning"]
 
-_FRAME: Final = 1.86  # height of the picture, in heights from the eyes to the chin
-_MIDDLE: Final = 0.60  # the place half way from the eyes to the chin, as a share of the picture's height from above
-_PIVOT_CM: Final = (0.0, -4.5, 0.0)  # where the head turns on the neck
+FRAME: Final = 1.86  # height of the picture, in heights from the eyes to the chin
+MIDDLE: Final = 0.60  # the place half way from the eyes to the chin, as a share of the picture's height from above
+PIVOT_CM: Final = (0.0, -4.5, 0.0)  # where the head turns on the neck
 _NECK_CM: Final = (-17.0, -8.5)  # below the first nothing turns with the head, above the second all of it
-_OPEN_CM: Final = 0.02
+OPEN_CM: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,42 +61,49 @@ class Drawing:
 
 
 class Artist:
-    """Draws faces of one head. Thread-safe: it keeps nothing of a picture."""
+    """Draws faces of one head. Thread-safe: it keeps nothing of a picture.
+
+    Attributes:
+        topology: of the head.
+        outer: (T, 3) triangles of skin and eyeballs.
+        turning_V: (V,) see `turning`.
+        eye_V3: (V, 3) on eyeballs: direction from the middle at rest, unit length.
+        rim: vertices along the lips' inner edges.
+        at_rest_V: (V,) how much light reaches each vertex of an open-eyed face with closed lips: lashes shade the lids.
+    """
 
     def __init__(self, shaper: Shaper, settings: Settings) -> None:
         topology = shaper.topology
         self.topology, self._settings = topology, settings
-        self._outer = np.ascontiguousarray(topology.triangles[: topology.outer])
-        self._turning_V = _turning(topology.rest)
-        self._eye_V3 = np.zeros_like(topology.rest)
+        self.outer = np.ascontiguousarray(topology.triangles[: topology.outer])
+        self.turning_V = turning(topology.rest)
+        self.eye_V3 = np.zeros_like(topology.rest)
         for own, ball_4 in zip(topology.balls, topology.ball_middle, strict=True):
             offset_N3 = topology.rest[own] - ball_4[:3]
-            self._eye_V3[own] = offset_N3 / np.linalg.norm(offset_N3, axis=1, keepdims=True)
-        self._rim = np.unique(
-            np.concatenate([topology.lips_upper[:, -6:].ravel(), topology.lips_lower[:, -6:].ravel()])
-        )
-        self._at_rest_V = (1 - 0.22 * topology.lid_edge).astype(np.float32)
+            self.eye_V3[own] = offset_N3 / np.linalg.norm(offset_N3, axis=1, keepdims=True)
+        self.rim = np.unique(np.concatenate([topology.lips_upper[:, -6:].ravel(), topology.lips_lower[:, -6:].ravel()]))
+        self.at_rest_V = (1 - 0.22 * topology.lid_edge).astype(np.float32)
 
     def pose(self, sitter: Sitter, face: Face, view: View, points: int) -> tuple[Floats, Floats, Floats, Floats]:
         """Return the turned vertices, as seen in a picture of `points` points, the turn and the camera's target."""
         turn_33 = rotation(view.yaw, view.pitch, view.roll)
-        pivot_3 = np.array(_PIVOT_CM, np.float32)
-        posed_V3 = mesh.pose(face.vertices, turn_33, pivot_3, self._turning_V)
+        pivot_3 = np.array(PIVOT_CM, np.float32)
+        posed_V3 = mesh.pose(face.vertices, turn_33, pivot_3, self.turning_V)
         target_3 = (turn_33 @ (sitter.build.middle - pivot_3) + pivot_3).astype(np.float32)
         seen_V3 = self._project(posed_V3, target_3, sitter, view, points)
         return posed_V3, seen_V3, turn_33, target_3
 
     def _project(self, posed_V3: Floats, target_3: Floats, sitter: Sitter, view: View, points: int) -> Floats:
-        scale = points / (_FRAME * sitter.build.height) * view.zoom
-        middle_2 = np.array([0.5 + view.shift[0], _MIDDLE + view.shift[1]], np.float32) * np.float32(points)
+        scale = points / (FRAME * sitter.build.height) * view.zoom
+        middle_2 = np.array([0.5 + view.shift[0], MIDDLE + view.shift[1]], np.float32) * np.float32(points)
         return project(posed_V3, target_3, np.float32(view.distance), np.float32(scale), middle_2)
 
     def draw(self, sitter: Sitter, face: Face, view: View, noise: int, light_HW3: Floats) -> Drawing:
         """Write the light of one picture into (P, P, 3) `light_HW3`, and return what it shows."""
         topology, points = self.topology, light_HW3.shape[0]
         posed_V3, seen_V3, turn_33, target_3 = self.pose(sitter, face, view, points)
-        is_open = face.gap_cm > _OPEN_CM
-        triangles_T3 = topology.triangles if is_open else self._outer
+        is_open = face.gap_cm > OPEN_CM
+        triangles_T3 = topology.triangles if is_open else self.outer
         shape = (points, points)
         nearest_HW, triangle_HW = np.empty(shape, np.float32), np.empty(shape, np.int32)
         weights_HW2 = np.empty((*shape, 2), np.float32)
@@ -105,7 +112,7 @@ class Artist:
         rasterise(seen_V3, triangles_T3, 0, topology.outer, whole_4, nearest_HW, triangle_HW, weights_HW2)
         if is_open:
             box_4 = np.empty(4, np.int32)
-            box_of(seen_V3, self._rim, np.float32(1), points, points, box_4)
+            box_of(seen_V3, self.rim, np.float32(1), points, points, box_4)
             rasterise(
                 seen_V3, triangles_T3, topology.outer, len(triangles_T3), box_4, nearest_HW, triangle_HW, weights_HW2
             )
@@ -123,7 +130,7 @@ class Artist:
             cover=topology.cover,
             rim=topology.rim,
             open=self._openness(face, is_open=is_open),
-            eye=self._eye_V3,
+            eye=self.eye_V3,
             texture=sitter.texture,
             grooves=grooves(face.intensity, self._settings.wrinkles * sitter.wrinkles),
         )
@@ -135,11 +142,11 @@ class Artist:
 
     def _openness(self, face: Face, *, is_open: bool) -> Floats:
         topology = self.topology
-        open_V = self._at_rest_V.copy()
+        open_V = self.at_rest_V.copy()
         for own, loop in zip(topology.balls, topology.lid_loops, strict=True):
             _under_lids(face.vertices, own, loop, open_V)
         if is_open:
-            _behind_lips(face.vertices, self._rim, topology.outside, np.float32(face.gap_cm), open_V)
+            _behind_lips(face.vertices, self.rim, topology.outside, np.float32(face.gap_cm), open_V)
         return open_V
 
     def _sheet(  # noqa: PLR0917
@@ -148,7 +155,7 @@ class Artist:
         layer, anchors = sitter.layer, self.topology.anchors
         moves_N3 = face.vertices[anchors] - sitter.build.vertices[anchors]
         nodes_G3 = carry(layer.nodes, layer.carriers, layer.pulls, moves_N3)
-        posed_G3 = mesh.pose(nodes_G3, turn_33, np.array(_PIVOT_CM, np.float32), _turning(layer.nodes))
+        posed_G3 = mesh.pose(nodes_G3, turn_33, np.array(PIVOT_CM, np.float32), turning(layer.nodes))
         seen_G3 = self._project(posed_G3, target_3, sitter, view, points)
         shape = (points, points)
         nearest_HW, triangle_HW = np.empty(shape, np.float32), np.empty(shape, np.int32)
@@ -162,7 +169,7 @@ class Artist:
         return Sheet(layer.triangles, layer.places, light_G3, layer.picture), triangle_HW, weights_HW2
 
 
-def _turning(vertices_V3: Floats) -> Floats:
+def turning(vertices_V3: Floats) -> Floats:
     """Return (V,) how far each vertex turns with the head: 0 at the shoulders, 1 from the jaw up."""
     still, all_of_it = _NECK_CM
     share_V = np.clip((vertices_V3[:, 1] + 0.15 * vertices_V3[:, 2] - still) / (all_of_it - still), 0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from ausynth.errors import ConfigurationError
 from ausynth.generators.base import Conditions, Generated
 from ausynth.generators.portrait.bank import TEXTURE_SIZE, BankPerson, FaceBank
 from ausynth.generators.portrait.draw import Artist, Settings
+from ausynth.generators.portrait.engines import chosen_engine
 from ausynth.generators.portrait.ict import IctHead, load_ict
 from ausynth.generators.portrait.labels import Labeller
 from ausynth.generators.portrait.maps import Maps
@@ -26,6 +27,9 @@ from ausynth.generators.rendered.camera import Camera, View
 from ausynth.generators.rendered.draws import stream
 from ausynth.generators.rendered.maps import Rendered
 from ausynth.labels import Floats, Labels
+
+if TYPE_CHECKING:
+    from ausynth.generators.portrait.batched.engine import Engine
 
 __all__ = ["PortraitGenerator"]
 
@@ -43,8 +47,9 @@ class PortraitGenerator:
     >>> generator.generate(Conditions(smile, np.array([7]), np.array([1]))).images.shape  # doctest: +SKIP
     (1, 128, 128, 3)
 
-    A picture is a function of its own conditions alone: `block_size` is 1. `generate` may be called from any number of
-    threads, and does its work without the GIL.
+    On the CPU a picture is a function of its own conditions alone: `block_size` is 1. `generate` may be called from any
+    number of threads, and does its work without the GIL. On CUDA whole blocks are made at once (`portrait.batched`),
+    by one thread at a time. Both give the same pictures within rounding, and have different fingerprints.
 
     Args:
         bank: the folder of a face bank, as `ausynth faces build` makes it, or an open one.
@@ -66,6 +71,10 @@ class PortraitGenerator:
         grain: 0 is none, 1 draws the sensor's shot and read noise.
         jpeg: (least, most) quality of JPEG compression, or None.
         head: the head model; None takes ICT-FaceKit from the asset folder.
+        device: "cpu" (and None) draws picture by picture on the CPU; "cuda" or "cuda:1" draws whole blocks there.
+        engine: "compiled" (numba) or "torch"; None is "torch" on CUDA, and "compiled" on the CPU, where torch is
+            several times slower.
+        block: how many pictures the engine "torch" makes together.
 
     Raises:
         ConfigurationError: an option out of its range, or nobody in the bank.
@@ -76,7 +85,6 @@ class PortraitGenerator:
     name = "rendered"
     look = "portrait"
     aus = AUS
-    block_size = 1
 
     def __init__(
         self,
@@ -101,6 +109,9 @@ class PortraitGenerator:
         grain: float = 1.0,
         jpeg: tuple[int, int] | None = (45, 95),
         head: IctHead | None = None,
+        device: str | None = None,
+        engine: str | None = None,
+        block: int = 256,
     ) -> None:
         options: dict[str, Any] = {
             "image_size": check.whole("image_size", image_size, 32, 4096),
@@ -153,6 +164,12 @@ class PortraitGenerator:
             shrink=shrink,
         )
         recipe = [self.name, self.look, _VERSION, head.fingerprint, self.bank.fingerprint, options]
+        self.block_size, self.device, self._engine = 1, None, None
+        chosen = chosen_engine(device, engine)
+        if chosen.name == "torch":
+            self.block_size = int(check.whole("block", block, 1, 65_536))
+            self.device, self._engine = chosen.device, self._torch_engine(chosen.device, texture, options)
+            recipe += ["torch", chosen.device.partition(":")[0], self.block_size]
         self.fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -203,6 +220,8 @@ class PortraitGenerator:
     def _generate(self, conditions: Conditions, maps: Maps | None) -> Generated:
         self._require_columns(conditions)
         images_BHW3 = np.empty((len(conditions), self.image_size, self.image_size, 3), np.uint8)
+        if self._engine is not None:
+            return Generated(images_BHW3, Labels.from_intensity(AUS, self._engine.draw(conditions, images_BHW3, maps)))
         points = self.image_size * self._factor
         rows = []
         for b in range(len(conditions)):
@@ -219,6 +238,8 @@ class PortraitGenerator:
     def label(self, conditions: Conditions) -> Labels:
         """Return the labels that `generate` would give, without drawing: they are the mesh's."""
         self._require_columns(conditions)
+        if self._engine is not None:
+            return Labels.from_intensity(AUS, self._engine.label(conditions))
         faces = (
             self._face(conditions.intensity[b], int(conditions.identity[b]), int(conditions.noise[b]))
             for b in range(len(conditions))
@@ -233,6 +254,15 @@ class PortraitGenerator:
         """
         asymmetry_BA = np.stack([self._studio.asymmetry(int(number)) for number in identity])
         return np.stack([1 + np.minimum(asymmetry_BA, 0), 1 - np.maximum(asymmetry_BA, 0)], 1)
+
+    def _torch_engine(self, device: str, texture_size: int, options: dict[str, Any]) -> Engine:
+        import torch
+
+        from ausynth.generators.portrait.batched.engine import Engine, Plan
+
+        settings = Settings(options["light"], options["background"], options["wrinkles"])
+        plan = Plan(self.image_size, self._factor, texture_size, self._blink, self._camera, self._sensor, settings)
+        return Engine(plan, self._shaper, self._artist, self._labeller, self._studio, torch.device(device))
 
     def _face(self, intensity_A: Floats, identity: int, noise: int) -> tuple[Sitter, Face, View]:
         sitter, view = self._studio.sitter(identity), self._camera.view(noise)

@@ -17,28 +17,34 @@ from ausynth.generators.rendered.lips import intensity_of_gap
 from ausynth.generators.rendered.mesh import normals
 from ausynth.labels import Floats
 
-__all__ = ["Labeller", "intensity_of_drop"]
+__all__ = ["CLOSED_EYES_HIDE", "FACING", "LEAST_DROP", "LEAST_SEEN", "STEP", "Labeller", "intensity_of_drop"]
 
 _COLUMN: Final = {au: a for a, au in enumerate(AUS)}
-_STEP: Final = 0.05  # of intensity: what the measurement resolves; keeps "2" from becoming 1.9999 at a threshold of 2
-_LEAST_DROP: Final = 0.02  # of AU26 at 5: less is no jaw drop
-_LEAST_SEEN: Final = 0.4  # of the disc that is seen best, on either side of the face
-_FACING: Final = 0.08
+STEP: Final = 0.05  # of intensity: what the measurement resolves; keeps "2" from becoming 1.9999 at a threshold of 2
+LEAST_DROP: Final = 0.02  # of AU26 at 5: less is no jaw drop
+LEAST_SEEN: Final = 0.4  # of the disc that is seen best, on either side of the face
+FACING: Final = 0.08
 _FACING_AT_REST: Final = 0.2
-_CLOSED_EYES_HIDE: Final = (7,)
+CLOSED_EYES_HIDE: Final = (7,)
 
 
 def intensity_of_drop(drop_cm: float, full_cm: float) -> float:
     """Return AU26's intensity (0-5, in steps of .05) of a jaw `drop_cm` below its place; `full_cm` is that of 5."""
     share = drop_cm / full_cm if full_cm > 0 else 0.0
-    if share < _LEAST_DROP:
+    if share < LEAST_DROP:
         return 0.0
     gain_6 = load_table().gain
-    return float(np.round(np.interp(share, gain_6, np.arange(6)) / _STEP) * _STEP)
+    return float(np.round(np.interp(share, gain_6, np.arange(6)) / STEP) * STEP)
 
 
 class Labeller:
-    """Says what a face shows in a view."""
+    """Says what a face shows in a view.
+
+    Attributes:
+        members: vertices of all discs of `actions.toml`, disc after disc.
+        starts: where each disc begins among them, and the end.
+        owners: column of each disc's AU.
+    """
 
     def __init__(self, shaper: Shaper, artist: Artist) -> None:
         self._artist, self._full_drop = artist, shaper.full_drop_cm
@@ -58,9 +64,9 @@ class Labeller:
                     near_N = np.hypot(side * rest_N3[:, 0] - x, rest_N3[:, 1] - y) < radius
                     discs.append(np.flatnonzero(near_N & turned_N).astype(np.int32))
                     owners.append(a)
-        self._members = np.concatenate(discs).astype(np.int32)
-        self._starts = np.concatenate([[0], np.cumsum([len(disc) for disc in discs])]).astype(np.int32)
-        self._owners = np.array(owners)
+        self.members = np.concatenate(discs).astype(np.int32)
+        self.starts = np.concatenate([[0], np.cumsum([len(disc) for disc in discs])]).astype(np.int32)
+        self.owners = np.array(owners)
 
     def row(self, sitter: Sitter, face: Face, view: View) -> Floats:
         """Return (A,) intensities 0-5 over `AUS`: AU25 and AU26 as measured, NaN where the view hides the AU."""
@@ -68,13 +74,13 @@ class Labeller:
         row_A[_COLUMN[25]] = intensity_of_gap(face.gap_cm)
         row_A[_COLUMN[26]] = intensity_of_drop(face.drop_cm, self._full_drop)
         _, seen_V3, _, _ = self._artist.pose(sitter, face, view, 1)
-        seen_R = np.empty(len(self._starts) - 1, np.float32)
-        _share_seen(seen_V3, self._outer, self._members, self._starts, np.float32(_FACING), seen_R)
+        seen_R = np.empty(len(self.starts) - 1, np.float32)
+        _share_seen(seen_V3, self._outer, self.members, self.starts, np.float32(FACING), seen_R)
         best_A = np.zeros(len(AUS), np.float32)
-        np.maximum.at(best_A, self._owners, seen_R)
-        row_A[best_A < _LEAST_SEEN] = np.nan
+        np.maximum.at(best_A, self.owners, seen_R)
+        row_A[best_A < LEAST_SEEN] = np.nan
         if face.blink > 0.5:
-            row_A[[_COLUMN[au] for au in _CLOSED_EYES_HIDE]] = np.nan
+            row_A[[_COLUMN[au] for au in CLOSED_EYES_HIDE]] = np.nan
         return row_A
 
 

@@ -15,15 +15,15 @@ from ausynth.generators.portrait.kernels import kernel
 from ausynth.generators.rendered.draws import stream
 from ausynth.labels import Floats
 
-__all__ = ["BRIGHTEST", "DARKEST", "Light", "draw_light", "lamp", "shade_of"]
+__all__ = ["BRIGHTEST", "DARKEST", "RESPONSE", "Lamps", "Light", "draw_light", "lamp", "shade_of"]
 
 DARKEST: Final = 0.25
 BRIGHTEST: Final = 2.5
 
-# Of each function: its constant squared, times what a clamped cosine leaves of its band, over pi.
-_RESPONSE: Final = np.array(
+RESPONSE: Final = np.array(
     [0.0796, *[0.2387 * 2 / 3] * 3, 1.1936 / 4, 1.1936 / 4, 0.0995 / 4, 1.1936 / 4, 0.2984 / 4], np.float32
 )
+"""Of each function: its constant squared, times what a clamped cosine leaves of its band, over pi."""
 
 
 class Light(NamedTuple):
@@ -40,10 +40,47 @@ class Light(NamedTuple):
     key_colour: Floats
 
 
+class Lamps(NamedTuple):
+    """What is drawn of a picture's light.
+
+    Attributes:
+        around, above: of the strongest lamp, degrees.
+        share: of the light that comes from it.
+        warmth, fill_warmth: of its light and of the rest, see `_temperature`.
+        from_sky: how much more of the rest comes from above.
+        second_around, second_above: of a second lamp, degrees.
+        second: its share of the rest.
+        exposure: of the camera, in standard deviations.
+    """
+
+    around: float
+    above: float
+    share: float
+    warmth: float
+    fill_warmth: float
+    from_sky: float
+    second_around: float
+    second_above: float
+    second: float
+    exposure: float
+
+    @classmethod
+    def drawn(cls, draw: np.random.Generator) -> Lamps:
+        """Return them from the stream "light" of a noise seed."""
+        around, above = draw.uniform(-75, 75), draw.uniform(-5, 60)
+        share = draw.beta(1.6, 2.2) * 0.75
+        warmth, fill_warmth = draw.normal(0, 0.6, 2)
+        from_sky = draw.uniform(0, 0.35)
+        second_around, second_above = draw.uniform(-100, 100), draw.uniform(-20, 40)
+        second = draw.uniform(0, 0.25)
+        exposure = draw.standard_normal()
+        return cls(around, above, share, warmth, fill_warmth, from_sky, second_around, second_above, second, exposure)
+
+
 def lamp(direction_3: Floats) -> Floats:
     """Return (9,) weights of the light of one distant lamp, as bright as 1 where the surface faces it."""
     functions_9 = harmonics(np.asarray(direction_3, np.float32)[None])[0]
-    weights_9 = functions_9 * _RESPONSE
+    weights_9 = functions_9 * RESPONSE
     return np.asarray(weights_9 / (functions_9 @ weights_9), np.float32)
 
 
@@ -55,15 +92,13 @@ def draw_light(noise: int, amount: float, photo_93: Floats) -> Light:
         amount: 0 is the photograph's own light, 1 anything from flat to a strong lamp at the side.
         photo_93: (9, 3) the photograph's own light.
     """
-    draw = stream("light", noise)
-    around, above = np.radians((draw.uniform(-75, 75), draw.uniform(-5, 60)))
+    lamps = Lamps.drawn(stream("light", noise))
+    around, above = np.radians((lamps.around, lamps.above))
     key_3 = np.array([np.sin(around) * np.cos(above), np.sin(above), np.cos(around) * np.cos(above)], np.float32)
-    share = draw.beta(1.6, 2.2) * 0.75  # of the light that comes from the lamp
-    warmth, fill_warmth = draw.normal(0, 0.6, 2)
-    from_sky = draw.uniform(0, 0.35)
-    second_3 = _direction(draw.uniform(-100, 100), draw.uniform(-20, 40))
-    second = draw.uniform(0, 0.25)
-    exposure = np.exp(0.16 * np.clip(draw.standard_normal(), -2, 2) - 0.06)
+    share, second, from_sky = lamps.share, lamps.second, lamps.from_sky
+    warmth, fill_warmth = lamps.warmth, lamps.fill_warmth
+    second_3 = _direction(lamps.second_around, lamps.second_above)
+    exposure = np.exp(0.16 * np.clip(lamps.exposure, -2, 2) - 0.06)
     key_colour_3 = _temperature(warmth)
     ambient_93 = np.zeros((9, 3), np.float32)
     ambient_93[0] = _temperature(fill_warmth)

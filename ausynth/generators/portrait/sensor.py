@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,15 +15,15 @@ from ausynth.generators.portrait.pixels import blurred
 from ausynth.generators.rendered.draws import stream
 from ausynth.labels import Floats
 
-__all__ = ["Sensor", "expose"]
+__all__ = ["CURVE", "Exposure", "Sensor", "expose", "grain"]
 
 _TILE: Final = 512
 _STEPS: Final = 4096
 _LINEAR = np.linspace(0, 1, _STEPS + 1)
-# sRGB's transfer function (IEC 61966-2-1), as 8-bit values times 1.
-_CURVE: Final = np.where(
+CURVE: Final = np.where(
     _LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * np.maximum(_LINEAR, 1e-9) ** (1 / 2.4) - 0.055
 ).astype(np.float32) * np.float32(255)  # fmt: skip
+"""sRGB's transfer function (IEC 61966-2-1), 0-255, of linear light from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -41,30 +41,52 @@ class Sensor:
     jpeg: tuple[int, int] | None
 
 
+class Exposure(NamedTuple):
+    """What is drawn of how one picture is taken.
+
+    Attributes:
+        sigma: 0-1, of the lens' blur.
+        shot, read: logarithms of the noise's strengths.
+        quality: 0-1, of JPEG.
+        column, row: where in the tile of noise the picture begins.
+    """
+
+    sigma: float
+    shot: float
+    read: float
+    quality: float
+    column: int
+    row: int
+
+    @classmethod
+    def drawn(cls, draw: np.random.Generator) -> Exposure:
+        """Return it from the stream "sensor" of a noise seed."""
+        sigma, shot, read = draw.random(), draw.uniform(-9.5, -7.4), draw.uniform(-6.8, -5.4)
+        return cls(sigma, shot, read, draw.random(), int(draw.integers(_TILE)), int(draw.integers(_TILE)))
+
+
 def expose(light_HW3: Floats, factor: int, sensor: Sensor, noise: int, out_HW3: NDArray[np.uint8]) -> None:
     """Write the picture of linear light at `factor` x `factor` points a pixel; `light_HW3` is changed."""
-    draw = stream("sensor", noise)
-    sigma, shot, read = draw.random(), draw.uniform(-9.5, -7.4), draw.uniform(-6.8, -5.4)
-    quality, column, row = draw.random(), int(draw.integers(_TILE)), int(draw.integers(_TILE))
+    exposure = Exposure.drawn(stream("sensor", noise))
     if factor > 1:
         size = out_HW3.shape[0]
         few = cv2.resize(np.minimum(light_HW3, 1), (size, size), interpolation=cv2.INTER_AREA)
         light_HW3 = np.asarray(few, np.float32)
     if sensor.blur > 0:
         # Sharpness belongs to the lens and the subject, not to the number of pixels.
-        width = sensor.blur * (0.3 + 0.6 * sigma**1.5) * max(1.0, light_HW3.shape[0] / 128) ** 0.8
+        width = sensor.blur * (0.3 + 0.6 * exposure.sigma**1.5) * max(1.0, light_HW3.shape[0] / 128) ** 0.8
         light_HW3 = blurred(light_HW3, width, border=cv2.BORDER_REPLICATE)
-    shot_strength, read_strength = (np.float32(sensor.grain * np.exp(log)) for log in (shot, read))
-    _develop(light_HW3, _grain(), column, row, shot_strength, read_strength, _CURVE, out_HW3)
+    shot, read = (np.float32(sensor.grain * np.exp(log)) for log in (exposure.shot, exposure.read))
+    _develop(light_HW3, grain(), exposure.column, exposure.row, shot, read, CURVE, out_HW3)
     if sensor.jpeg is not None:
         least, most = sensor.jpeg
-        options = [cv2.IMWRITE_JPEG_QUALITY, round(least + (most - least) * quality)]
+        options = [cv2.IMWRITE_JPEG_QUALITY, round(least + (most - least) * exposure.quality)]
         _, data = cv2.imencode(".jpg", cv2.cvtColor(out_HW3, cv2.COLOR_RGB2BGR), options)
         out_HW3[:] = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 @functools.cache
-def _grain() -> Floats:
+def grain() -> Floats:
     """Return (512, 512, 3) of normal noise, the same on every machine; each picture begins elsewhere in it."""
     draw = np.random.Generator(np.random.Philox(20021))
     tile = np.round(draw.standard_normal((_TILE, _TILE, 3), dtype=np.float32), 3)

@@ -16,11 +16,11 @@ from ausynth.generators.rendered import mesh
 from ausynth.generators.rendered.lips import SEALED_CM, gap_of_intensity
 from ausynth.labels import Floats
 
-__all__ = ["Build", "Eyes", "Face", "Shaper"]
+__all__ = ["LOOK_DEGREES", "TEETH_CM", "Build", "Eyes", "Face", "Shaper"]
 
 _COLUMN: Final = {au: a for a, au in enumerate(AUS)}
-_TEETH_CM: Final = (-0.13, 0.08)  # the kit's teeth hide behind the lips: an open mouth would show none
-_LOOK_DEGREES: Final = 30.0  # of gaze that the kit's eyeLook shapes are made for
+TEETH_CM: Final = (-0.13, 0.08)  # the kit's teeth hide behind the lips: an open mouth would show none
+LOOK_DEGREES: Final = 30.0  # of gaze that the kit's eyeLook shapes are made for
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Shaper:
 
     def __init__(self, head: IctHead) -> None:
         self.head, self.topology = head, Topology.of(head)
-        self._actions, self._lips = Actions(head), lips_of(self.topology)
+        self.actions, self._lips = Actions(head), lips_of(self.topology)
         self.full_drop_cm = self._full_drop()
 
     def build(self, neutral_V3: Floats, asymmetry_A: Floats) -> Build:
@@ -98,7 +98,7 @@ class Shaper:
             vertices_V3[own] = ball_4[:3] + offset_N3 * (ball_4[3] / np.linalg.norm(offset_N3, axis=1, keepdims=True))
             balls.append(ball_4)
         balls_24 = np.stack(balls).astype(np.float32)
-        for teeth, down in zip(topology.jaws, _TEETH_CM, strict=True):
+        for teeth, down in zip(topology.jaws, TEETH_CM, strict=True):
             vertices_V3[teeth, 1] += np.float32(down)
         gap = self._lips.settle(vertices_V3, np.float32(SEALED_CM), SEALED_CM)
         settle_lids(vertices_V3, topology.lids, balls_24)
@@ -121,7 +121,7 @@ class Shaper:
         if made_A[_COLUMN[25]] > 0:
             made_A[_COLUMN[24]] = 0  # pressed lips are not parted: the coding manual lists 24 and 25 as alternatives
         blink = 0.0 if made_A[_COLUMN[5]] > 0 else eyes.blink
-        weights_E = self._actions.weights(made_A, build.asymmetry)
+        weights_E = self.actions.weights(made_A, build.asymmetry)
         is_moved = bool(weights_E.any())
         self._add_eyes(weights_E, eyes.gaze, blink)
         vertices_V3, gap, drop = build.vertices.copy(), build.gap_cm, 0.0
@@ -132,7 +132,7 @@ class Shaper:
 
     def _add_eyes(self, weights_E: Floats, gaze: tuple[float, float], blink: float) -> None:
         """Let the lids follow the gaze and close for a blink."""
-        yaw, pitch = (float(np.clip(angle / _LOOK_DEGREES, -1, 1)) for angle in gaze)
+        yaw, pitch = (float(np.clip(angle / LOOK_DEGREES, -1, 1)) for angle in gaze)
         shapes = self.head.shapes
         for suffix, outward in (("_L", yaw), ("_R", -yaw)):
             for name, weight in (
@@ -177,7 +177,7 @@ class Shaper:
         vertices_V3 = topology.rest.copy()
         asked_A = np.zeros(len(AUS), np.float32)
         asked_A[_COLUMN[26]] = 5
-        weights_E = self._actions.weights(asked_A, np.zeros(len(AUS), np.float32))
+        weights_E = self.actions.weights(asked_A, np.zeros(len(AUS), np.float32))
         mesh.add_shapes(vertices_V3, weights_E, topology.starts, topology.rows, topology.deltas)
         return self._jaw(vertices_V3) - self._jaw(topology.rest)
 

@@ -24,7 +24,7 @@ from ausynth.generators.portrait.table import AUS
 from ausynth.generators.rendered.draws import stream
 from ausynth.labels import Floats
 
-__all__ = ["Mixture", "Sitter", "Studio"]
+__all__ = ["Mixture", "Sitter", "Studio", "Traits", "wrinkles_at"]
 
 Kept = TypeVar("Kept")
 
@@ -46,6 +46,21 @@ class Mixture:
     base: int
     others: tuple[int, ...] = ()
     shares: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Traits:
+    """What is drawn of a person beside the mixture.
+
+    Attributes:
+        eyes: whose eyes: 0 the base's, 1 and 2 the others'.
+        wrinkles: how much deeper than usual at this age the lines are, in standard deviations.
+        asymmetry: (A,), see `Studio.asymmetry`.
+    """
+
+    eyes: int
+    wrinkles: float
+    asymmetry: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +130,23 @@ class Studio:
         parts = draw.dirichlet(np.full(count, 4.0)) * total
         return Mixture(base, chosen, tuple(float(part) for part in parts))
 
+    def traits(self, identity: int, mixture: Mixture) -> Traits:
+        """Return what else of the person of an identity number is drawn, who is made of `mixture`."""
+        own = identity if self._blend else mixture.base
+        draw = stream("face", own)
+        eyes = int(draw.integers(1 + len(mixture.others)))
+        return Traits(eyes, float(draw.standard_normal()), self._unevenness(own))
+
     def sitter(self, identity: int) -> Sitter:
         """Return the person of an identity number."""
         return _remembered(self._sitters, identity, _KEPT_SITTERS, self._lock, self._make)
 
     def asymmetry(self, identity: int) -> Floats:
         """Return (A,) how much weaker a person's right (above 0) or left side (below 0) moves, over `table.AUS`."""
-        uneven_A = stream("asymmetry", self._own(identity)).standard_normal(len(AUS)) * self._asymmetry
+        return self._unevenness(self._own(identity))
+
+    def _unevenness(self, own: int) -> Floats:
+        uneven_A = stream("asymmetry", own).standard_normal(len(AUS)) * self._asymmetry
         return np.clip(uneven_A, -0.6, 0.6).astype(np.float32)
 
     def _own(self, identity: int) -> int:
@@ -130,29 +155,28 @@ class Studio:
 
     def _make(self, identity: int) -> Sitter:
         mixture = self.mixture(identity)
-        base = self._known(mixture.base)
-        others = [self._known(n) for n in mixture.others]
-        own = self._own(identity)
-        draw = stream("face", own)
+        base = self.known(mixture.base)
+        others = [self.known(n) for n in mixture.others]
+        traits = self.traits(identity, mixture)
         vertices_V3, texture = base.vertices, base.texture
         if others:
             masks = inner_face(self._shaper.topology, self._size)
             vertices_V3 = mixed_vertices(self._shaper.topology, masks.vertices, base, others, mixture.shares)
             texture = mixed_texture(masks.texture, base, others, mixture.shares)
-        eyes = [base, *others][int(draw.integers(1 + len(others)))].eyes
         ages = float(
             np.average([base.age, *(o.age for o in others)], weights=[1 - sum(mixture.shares), *mixture.shares])
         )
         return Sitter(
-            build=self._shaper.build(vertices_V3, self.asymmetry(identity)),
+            build=self._shaper.build(vertices_V3, traits.asymmetry),
             texture=texture,
             layer=base.layer,
             light=base.light,
-            eyes=eyes,
-            wrinkles=float(np.clip(0.75 + (ages - 25) / 60 + 0.12 * draw.standard_normal(), 0.55, 1.5)),
+            eyes=[base, *others][traits.eyes].eyes,
+            wrinkles=wrinkles_at(ages, traits.wrinkles),
         )
 
-    def _known(self, number: int) -> Known:
+    def known(self, number: int) -> Known:
+        """Return a person of the bank by number."""
         # One thread loads a person, the others wait: it takes as long as a dozen pictures.
         with self._loading[number % len(self._loading)]:
             return _remembered(self._people, number, _KEPT_PEOPLE, self._lock, self._load)
@@ -184,6 +208,11 @@ class Studio:
         genders, own = self._genders, self._genders[base]
         same = [n for n, gender in enumerate(genders) if gender == own]
         return same if len(same) > 2 else list(range(len(genders)))
+
+
+def wrinkles_at(age: float, more: float) -> float:
+    """Return how deep a person's lines are, about 0.5-1.5, at an age in years and `more` standard deviations above."""
+    return float(np.clip(0.75 + (age - 25) / 60 + 0.12 * more, 0.55, 1.5))
 
 
 def _remembered(

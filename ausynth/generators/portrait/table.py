@@ -125,3 +125,19 @@ class Actions:
             weights_E += left_A[a] * self._matrix_3AE[0, a] + right_A[a] * self._matrix_3AE[1, a]
             weights_E += moved_A[a] * self._matrix_3AE[2, a]
         return weights_E
+
+    def weights_of_many(self, intensity_BA: Floats, asymmetry_BA: Floats) -> Floats:
+        """Return the (B, E) weights of B faces, which `weights` gives for one."""
+        moved_BA = self.table.moved(intensity_BA)
+        sides_3BA = (
+            moved_BA * (1 + np.minimum(asymmetry_BA, 0)),
+            moved_BA * (1 - np.maximum(asymmetry_BA, 0)),
+            moved_BA,
+        )
+        weights_BE = np.zeros((len(moved_BA), self._matrix_3AE.shape[2]), np.float32)
+        for a in range(moved_BA.shape[1]):
+            weights_BE += (
+                sides_3BA[0][:, a, None] * self._matrix_3AE[0, a] + sides_3BA[1][:, a, None] * self._matrix_3AE[1, a]
+            )
+            weights_BE += sides_3BA[2][:, a, None] * self._matrix_3AE[2, a]
+        return weights_BE

@@ -18,6 +18,7 @@ from ausynth.labels import Floats
 
 __all__ = [
     "COLUMNS",
+    "DEEPEST",
     "LEFT_EDGE",
     "POINTS_PER_CM",
     "ROWS",
@@ -32,7 +33,7 @@ POINTS_PER_CM: Final = 12
 LEFT_EDGE, UPPER_EDGE = -7.5, 11.0
 ROWS: Final = 18 * POINTS_PER_CM + 1
 COLUMNS: Final = 15 * POINTS_PER_CM + 1
-_DEEPEST: Final = 1.6
+DEEPEST: Final = 1.6
 
 
 def channels() -> tuple[str, ...]:
@@ -52,7 +53,7 @@ def depths(intensity_A: Floats, strength: float) -> Floats:
     for au, share in zip(AUS, table.moved(intensity_A), strict=True):
         for channel, depth in table.wrinkles.get(au, {}).items():
             depth_C[names.index(channel)] += np.float32(depth * strength) * share
-    return np.minimum(depth_C, np.float32(_DEEPEST))
+    return np.minimum(depth_C, np.float32(DEEPEST))
 
 
 def grooves(intensity_A: Floats, strength: float) -> Floats:

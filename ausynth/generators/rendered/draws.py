@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["stream"]
+__all__ = ["PURPOSES", "stream"]
 
-_PURPOSES: Final = {
+PURPOSES: Final = {
     "person": 1,
     "face": 2,
     "pose": 3,
@@ -27,4 +27,4 @@ def stream(purpose: str, *keys: int) -> np.random.Generator:
     >>> stream("pose", 7).random() == stream("pose", 7).random() != stream("light", 7).random()
     True
     """
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([_PURPOSES[purpose], *keys])))
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([PURPOSES[purpose], *keys])))
