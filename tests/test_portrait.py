@@ -330,6 +330,14 @@ def test_mixtures_follow_from_the_number_alone(bank: FaceBank, head: IctHead, sm
     assert bases == {0, 1, 2, 3}
 
 
+def test_of_how_many_people_a_face_is_mixed_can_be_said(bank: FaceBank, head: IctHead) -> None:
+    generator = PortraitGenerator(bank, 64, head=head, mixed=(3, 4))
+    counts = {1 + len(generator.mixture(identity).others) for identity in range(40)}
+    assert counts == {3, min(4, len(bank))}
+    with pytest.raises(ConfigurationError, match="mixed"):
+        PortraitGenerator(bank, 64, head=head, mixed=(1, 2))
+
+
 def test_people_of_the_bank_as_they_are(bank: FaceBank, head: IctHead) -> None:
     generator = still(bank, head, blend=False)
     pictures: dict[int, np.ndarray] = {}

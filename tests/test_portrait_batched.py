@@ -87,6 +87,7 @@ def require_alike(one: Rendered, other: Rendered) -> None:
         (128, {"jpeg": None, "blur": 0, "grain": 0}),
         (57, {"supersample": 2, "blink": 0.5}),
         (48, {"blend": False, "background": 0, "light": 0}),
+        (64, {"mixed": (3, 4)}),
         (96, {"gaze": 15, "jitter": 0.1, "wrinkles": 2, "asymmetry": 0.3, "light": 0.5, "background": 0.5}),
     ],
 )

@@ -23,7 +23,7 @@ from ausynth.labels import Floats
 
 __all__ = ["Cast", "Casting"]
 
-_OTHERS: Final = 2  # at most
+_OTHERS: Final = 3  # whom a person is mixed from beside the base, at most: the option `mixed` ends at 4
 _REMEMBERED: Final = 1 << 16
 # CIE L*a*b* of a D65 white, and the sRGB primaries, in OpenCV's numbers.
 _WHITE: Final = (0.950456, 1.0, 1.088754)
