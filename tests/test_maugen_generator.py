@@ -135,7 +135,7 @@ def test_the_label_is_read_from_the_picture_and_not_echoed(trained: Path) -> Non
         ["a", "b"], intensities=[[5, 5, 5], [0, 0, 0]], generator=[1, 2], num_inference_steps=2, output_type="np"
     )
     assert out.labels.aus == AUS
-    assert not np.array_equal(out.labels.intensity, out.decoded.intensity)
+    assert not np.array_equal(out.labels.confidence, out.decoded.confidence)  # intensities may be 0 in both
     assert made.labels.confidence.min() >= 0
 
 
