@@ -54,8 +54,9 @@ verifier() { # NAME NETWORKS...
 verifier verifier residual separable patches
 verifier judge-calibrated judge
 
-# The generator, in two processes of 20 pictures each. First it learns to paint, then two detectors look at what it
-# paints as well. Each line goes on where the one before has stopped.
+# The generator, in two processes of 20 pictures each. First it learns to paint; then two detectors look at what it
+# paints, which brings the expressions out, in strokes that only a detector would love; at last they count little, which
+# takes the strokes away. Each line goes on where the one before has stopped.
 maugen() {
     torchrun --nproc-per-node 2 -m ausynth train maugen $data --preset mini $view --batch-size 20 --out maugen \
         --first-passes 0.15 --drop-expression 0.1 --ema 0.998 --bank 512 --precision bf16 --device cpu \
@@ -65,7 +66,8 @@ maugen() {
 critics="--critic nets/residual --critic nets/separable"
 maugen --steps 4500 --stop 2250
 maugen --steps 4800 --stop 2750 $critics --weight expression=0.03 --weight features=0.15
-maugen --steps 4900 $critics --weight expression=0.012 --weight features=0.1
+maugen --steps 4900 --stop 3500 $critics --weight expression=0.012 --weight features=0.1
+maugen --steps 4750 $critics --weight expression=0.002 --weight features=0.03
 
 # What the judge says of it, and the checkpoint to pass on.
 python "$root/benchmarks/maugen.py" --checkpoint maugen --judge nets/judge-calibrated --identity-net nets/identity \
