@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ausynth.commands.common import label_space, split_names
-from ausynth.commands.train_networks import detector, identity, realism
+from ausynth.commands.train_networks import Crop, detector, identity, realism, share_of
 from ausynth.commands.train_verifier import verifier
 from ausynth.errors import ConfigurationError
 
@@ -78,9 +78,7 @@ def maugen(
     hold_out: Annotated[
         list[str] | None, typer.Option(metavar="P1|SN001|...", help="Parts or subjects of real sets not to learn from.")
     ] = None,
-    crop: Annotated[
-        float, typer.Option(min=0.1, max=1, help="Share of a picture's height and width to keep, from its middle.")
-    ] = 1.0,
+    crop: Crop = "1",
     critic: Annotated[
         list[Path] | None,
         typer.Option(
@@ -132,7 +130,7 @@ def maugen(
         seed=seed,
         oversample=oversample,
         hold_out=split_names(hold_out),
-        crop=crop,
+        crop=share_of(crop),
     )
     options = TrainOptions(
         steps=steps,
