@@ -193,7 +193,7 @@ def costs() -> dict[str, float]:
     for name in ("mini", "mini-112", "sd15"):
         config, key = preset(name), name.replace("-", "_")
         one = flops_of_pass(config) / 1e9
-        steps = 30 if name == "sd15" else 8
+        steps = 30 if name == "sd15" else 6
         whole = one * passes_of_picture(steps, 2.0, 2)
         print(f"{name:>9} {config.image_size:7} {one:13.2f} {whole:10,.0f}   ({steps} steps with guidance, 2 readings)")
         figures |= {f"{key}_gflop_a_pass": round(one, 3), f"{key}_gflop_a_picture": round(whole, 1)}

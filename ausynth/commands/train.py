@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _LINE_EVERY = 30.0
-_STEPS, _GUIDANCE, _READINGS = 8, 2.0, 2  # the generator's defaults
+_STEPS, _GUIDANCE, _READINGS = 6, 1.5, 2  # the generator's defaults
 
 train = typer.Typer(
     help="Train a generator on stored faces, or the small networks that look at its pictures.", no_args_is_help=True
