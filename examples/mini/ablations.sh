@@ -1,9 +1,10 @@
 #!/bin/sh
 # The ablations of MAUGen's table 3, in the paper's order, by short trainings on the pictures of train.sh.
 #
-#   sh examples/mini/ablations.sh OUT [STEPS]
+#   sh examples/mini/ablations.sh OUT [STEPS] [PICTURES]
 #
-# OUT is the folder that train.sh has filled. STEPS of 32 pictures each (default 2,000: twenty minutes a row on one core).
+# OUT is the folder that train.sh has filled. STEPS of 32 pictures each (default 2,000: twenty minutes a row on one core);
+# the judge reads PICTURES of natural and as many of balanced label vectors (default 256).
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$1"
@@ -25,5 +26,5 @@ row 5-mutual-conditioning --without lgfe --without text_queries
 row 6-text-queries --without lgfe
 row 7-lgfe
 row 8-image-label --critic nets/residual --critic nets/separable --weight expression=0 --weight features=0
-python "$root/benchmarks/maugen.py" --ablations $folders --judge nets/judge-calibrated --count 256 \
+python "$root/benchmarks/maugen.py" --ablations $folders --judge nets/judge-calibrated --count "${3:-256}" \
     --natural others/held-out/portraits-none --balanced others/held-out/portraits-hard --json ablations.json
