@@ -246,9 +246,10 @@ def _chip(
         draw.rectangle(box, fill=_STRENGTH[3] if occurrence else _ABSENT)
         ink, value = ((255, 255, 255), "+") if occurrence else (_FAINT, "0")
     else:
+        intensity = round(intensity, 1)  # what is read off a picture is seldom exactly 0
         level = min(5, math.ceil(intensity) if intensity < 1 else round(intensity))
         draw.rectangle(box, fill=_STRENGTH[level])
-        ink, value = _on(level) if level else _FAINT, f"{intensity:.2g}"
+        ink, value = _on(level) if level else _FAINT, f"{intensity:g}"
     centre = x + width / 2
     draw.text((centre, y + 2), str(au), font=_font(14), fill=ink, anchor="ma")
     bold = 0.6 if value not in {"0", "?"} else 0
