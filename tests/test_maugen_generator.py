@@ -16,6 +16,7 @@ import ausynth
 from ausynth.cli import app
 from ausynth.errors import ConfigurationError, StoreError
 from ausynth.generators.base import Conditions
+from ausynth.generators.maugen import shipped
 from ausynth.generators.maugen.generator import MAUGenGenerator
 from ausynth.generators.maugen.options import TrainOptions
 from ausynth.generators.maugen.people import People
@@ -101,7 +102,7 @@ def test_an_identity_is_a_person_of_its_own_in_any_number() -> None:
 def test_the_fingerprint_tells_weights_and_options_apart(trained: Path, tmp_path: Path) -> None:
     generator = quick(trained)
     assert quick(trained).fingerprint == generator.fingerprint
-    for changed in ({"steps": 3}, {"guidance": 1.5}, {"readings": 1}, {"block_size": 8}):
+    for changed in ({"steps": 3}, {"guidance": 2.5}, {"readings": 1}, {"block_size": 8}):
         assert quick(trained, **changed).fingerprint != generator.fingerprint
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
@@ -161,7 +162,10 @@ def test_wrong_options_are_refused(trained: Path, options: dict[str, object], sa
         quick(trained, **options)
 
 
-def test_a_missing_or_damaged_checkpoint_says_so(trained: Path, tmp_path: Path) -> None:
+def test_a_missing_or_damaged_checkpoint_says_so(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "left out")
     with pytest.raises(ConfigurationError, match="holds no MAUGen checkpoint"):
         ausynth.load_generator(tmp_path)
     with pytest.raises(ConfigurationError, match="unknown generator.*folder of a checkpoint"):
