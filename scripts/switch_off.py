@@ -1,4 +1,4 @@
-"""Write copies of a MAUGen checkpoint, each with one part switched off: what carries the control, without training anew.
+"""Write copies of a MAUGen checkpoint, each with one part switched off: what carries the control, with no new training.
 
     python scripts/switch_off.py CHECKPOINT OUT
     python benchmarks/maugen.py --ablations OUT/whole OUT/au_tokens ... --judge DIR
