@@ -2,8 +2,8 @@
 
     AUSYNTH_TEST_DATA=... python benchmarks/maugen_people.py [--checkpoint DIR] [--quick] [--json PATH]
 
-The threshold is where a guard's calibration puts it, on photographs of people who are not of the bank: above it, at
-most one pair of different people in a hundred is taken for the same person. dlib's network compares (the extra
+The threshold is where a guard's calibration puts it, on photographs of people who are not of the bank: above it
+lies at most one picture in a hundred of a stranger, compared with all of the bank. dlib's network compares (the extra
 `identity`); it looks at faces of 150 pixels, and MAUGen's are enlarged, which makes strangers more alike to it:
 photographs reduced to the same size and enlarged again stand beside them.
 """

@@ -211,6 +211,17 @@ def test_the_directional_and_the_identity_loss() -> None:
 # --- noise ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_condensed_prompt_is_few_tokens_and_says_as_much() -> None:
+    model, wired = model_of(TINY.replace(text_tokens=3, plain_fine=1, scale_shift=True))
+    one, two = (wired.text(wired.text.tokenize([words]))[0] for words in ("a smile", "a frown"))
+    assert one.shape == (1, 3, TINY.token_width)
+    assert not torch.allclose(one, two)
+    kinds = [type(block).__name__ for block in model.unet.down_blocks]
+    assert kinds == ["DownBlock2D", "CrossAttnDownBlock2D"]
+    found = Objective(model, wired, dropping=Dropping(0, 0, 0, 0, 0))(batch_of(model, wired), draws_of(model))
+    assert grads(model, found["denoise"])["text_encoder"] > 0
+
+
 def test_the_losses_of_critics() -> None:
     seen, shown = randn(3, 2), randn(3, 2, seed=1)
     shown[1, 0] = NAN
@@ -564,6 +575,7 @@ def test_losses_on_pictures_are_taken_where_networks_are_given() -> None:
         ({"image_size": 30}, "multiple of 16"),
         ({"latent_channels": 4}, "48"),
         ({"taps": (3,)}, "up blocks 0 to 2"),
+        ({"plain_fine": 2, "plain_levels": 1}, "at least one resolution"),
         ({"mask": "both"}, "logit"),
         ({"identity": False}, "modulation_mask=False"),
         ({"aus": (3,)}, "unknown AU 3"),

@@ -17,11 +17,14 @@ import torch
 from maugen_fakes import AUS, TINY, faces_of, pipeline_of, write_faces
 
 from ausynth.errors import AusynthError, ConfigurationError, GenerationError, StoreError
+from ausynth.generators import Conditions
 from ausynth.generators.maugen import checkpoint
 from ausynth.generators.maugen.data import TrainingSet
+from ausynth.generators.maugen.generator import MAUGenGenerator
 from ausynth.generators.maugen.objective import Objective
 from ausynth.generators.maugen.options import TrainOptions
 from ausynth.generators.maugen.pipeline import MAUGenPipeline
+from ausynth.generators.maugen.release import release
 from ausynth.generators.maugen.trainer import Standing, Trained, train
 from ausynth.generators.maugen.wording import plain_words
 from ausynth.store import Recipe
@@ -399,3 +402,41 @@ def test_mixed_precision_trains(data: TrainingSet, tmp_path: Path) -> None:
     assert (trained.step, trained.skipped) == (4, 0)
     assert np.isfinite(trained.losses["denoise"])
     assert {parameter.dtype for parameter in pipeline.model.parameters()} == {torch.float32}
+
+
+def test_training_stops_where_it_is_told_and_goes_on_to_the_same_weights(data: TrainingSet, tmp_path: Path) -> None:
+    whole, _ = run(data, tmp_path / "whole", options(steps=4))
+    first, _ = run(data, tmp_path / "parts", options(steps=4, stop=2))
+    assert first.step == 2
+    again, _ = run(data, tmp_path / "parts", options(steps=4, stop=2))  # nothing is left to do
+    assert again.step == 2
+    rest, _ = run(data, tmp_path / "parts", options(steps=4))
+    assert (whole.step, rest.step) == (4, 4)
+    assert weights_of(whole.checkpoint) == weights_of(rest.checkpoint)
+
+
+def test_a_crop_keeps_the_middle(tmp_path: Path) -> None:
+    folder = write_faces(tmp_path / "store")
+    all_of_it, middle = (TrainingSet([folder], size, plain_words, crop=crop) for size, crop in ((16, 1.0), (8, 0.5)))
+    rows = np.arange(4)
+    np.testing.assert_array_equal(middle.faces(rows).images, all_of_it.faces(rows).images[:, 4:12, 4:12])
+    with pytest.raises(ConfigurationError, match="crop"):
+        TrainingSet([folder], 8, plain_words, crop=0)
+
+
+def test_a_release_is_half_as_large_and_paints_the_same(data: TrainingSet, tmp_path: Path) -> None:
+    trained, _ = run(data, tmp_path / "out", options(steps=2, bank=2))
+    out = release(tmp_path / "out", tmp_path / "released", figures={"judge_f1_request": 0.5})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "released", "store"]
+    assert json.loads((out / "figures.json").read_text()) == {"judge_f1_request": 0.5}
+    weights = "model/diffusion_pytorch_model.safetensors"
+    assert (out / weights).stat().st_size < 0.6 * (trained.checkpoint / weights).stat().st_size
+    whole, half = (MAUGenGenerator(folder, device="cpu", steps=2) for folder in (trained.checkpoint, out))
+    asked = Conditions(np.full((2, len(AUS)), 3, np.float32), np.arange(2), np.arange(2))
+    difference = np.abs(whole.generate(asked).images.astype(int) - half.generate(asked).images)
+    assert difference.mean() < 1
+    assert half.record["step"] == 2
+    with pytest.raises(ConfigurationError, match="not empty"):
+        release(tmp_path / "out", out)
+    with pytest.raises(ConfigurationError, match="no MAUGen checkpoint"):
+        release(tmp_path / "store", tmp_path / "another")

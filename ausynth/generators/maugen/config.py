@@ -142,6 +142,11 @@ class MAUGenConfig:
                 f"latent_channels={self.latent_channels} with space-to-depth {self.factor}",
                 expected=f"{3 * self.factor**2}: three colours of each pixel",
             )
+        if self.unet is None and not 0 < levels - self.plain_fine - self.plain_levels <= levels:
+            raise ConfigurationError(
+                f"plain_fine={self.plain_fine} and plain_levels={self.plain_levels} of {levels} resolutions",
+                expected="at least one resolution between them, with cross-attention",
+            )
         if not self.taps or not all(0 <= tap < levels for tap in self.taps):
             raise ConfigurationError(f"taps={self.taps}", expected=f"up blocks 0 to {levels - 1}, at least one")
         if self.token_width % self.cld_heads:
